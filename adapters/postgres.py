@@ -1,0 +1,98 @@
+"""The way to PostgreSQL: what a database URL may look like, the pool of connections, and what a failure means."""
+
+import select
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Executable, Row, event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from domain.errors import StorageUnavailable
+
+SCHEMES = ("postgres://", "postgresql://", "postgresql+psycopg://")
+CONNECT_SECONDS = 10  # Neon wakes in a few hundred milliseconds, sometimes in seconds
+WAIT_SECONDS = 5  # for a connection, while all are in use
+
+
+def conninfo(url: str) -> str:
+    """What libpq makes of the URL, with every parameter kept. Raises ValueError, whose text never holds the URL."""
+    scheme = next((scheme for scheme in SCHEMES if url.startswith(scheme)), None)
+    if scheme is None:
+        raise ValueError(f"must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")
+    try:
+        return make_conninfo("postgresql://" + url.removeprefix(scheme))
+    except psycopg.Error:  # libpq's own text quotes parts of the URL, and with them the password
+        raise ValueError(
+            "is not a URL that libpq understands: percent-encode special characters in the password, "
+            "and keep only libpq's own parameters after the question mark"
+        ) from None
+
+
+def direct(conninfo: str) -> str:
+    """The same database, without Neon's connection pooler: migrations need a session of their own."""
+    host = conninfo_to_dict(conninfo).get("host")
+    return make_conninfo(conninfo, host=str(host).replace("-pooler.", ".")) if host else conninfo
+
+
+def open_pool(conninfo: str, *, connections: int, prepare: bool | None) -> AsyncEngine:
+    """An engine that connects on demand, at most `connections` times, and commits every statement by itself.
+
+    `prepare`: use server-side prepared statements. None: unless the host is one of Neon's poolers, because a PgBouncer
+    in transaction mode may know none.
+    """
+    if prepare is None:
+        prepare = "-pooler." not in str(conninfo_to_dict(conninfo).get("host"))
+    threshold = 5 if prepare else None  # executions after which a statement is prepared
+
+    async def connect() -> psycopg.AsyncConnection[Any]:
+        return await psycopg.AsyncConnection.connect(
+            conninfo, autocommit=True, prepare_threshold=threshold, connect_timeout=CONNECT_SECONDS
+        )
+
+    engine = create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=connect,
+        isolation_level="AUTOCOMMIT",
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=WAIT_SECONDS,
+        pool_reset_on_return=None,  # nothing to roll back: no transaction outlives its statement
+        hide_parameters=True,  # or an error would carry a task's text into the log
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_if_dead)
+    return engine
+
+
+def _refuse_if_dead(connection: Any, *_: object) -> None:
+    """Makes the pool connect anew where the server has hung up, without a round trip to ask.
+
+    An idle connection has nothing to read. If it has, the server said goodbye or closed the connection.
+    """
+    waiting = select.poll()
+    waiting.register(connection.driver_connection.fileno(), select.POLLIN)
+    if waiting.poll(0):
+        raise DisconnectionError
+
+
+async def run(engine: AsyncEngine, statement: Executable, values: Mapping[str, object]) -> Sequence[Row[Any]]:
+    """The rows of one statement, committed. Raises StorageUnavailable where the database cannot be had.
+
+    Anything else that PostgreSQL objects to is a defect, reported by its SQLSTATE only: its text may quote a task.
+    """
+    try:
+        async with engine.connect() as connection:
+            return (await connection.execute(statement, values)).all()
+    except (OperationalError, InterfaceError, NoFreeConnection) as failure:
+        raise StorageUnavailable from failure
+    except DBAPIError as defect:
+        sqlstate = getattr(defect.orig, "sqlstate", None)
+        raise RuntimeError(f"PostgreSQL refused a statement: SQLSTATE {sqlstate}") from None
+
+
+async def ping(engine: AsyncEngine) -> None:
+    """Returns if the database answers. Raises StorageUnavailable."""
+    await run(engine, text("SELECT 1"), {})

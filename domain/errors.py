@@ -1,0 +1,41 @@
+"""Every failure that a caller may expect. Anything else that is raised is a defect."""
+
+
+class DomainError(Exception):
+    """The root of the tree."""
+
+
+class InvalidValue(DomainError, ValueError):
+    """A value breaks a rule; `field` says which one, the message says what the rule is and never repeats the value."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotAuthenticated(DomainError):
+    """Nobody is known to be calling."""
+
+
+class CredentialsMissing(NotAuthenticated):
+    """The caller sent none."""
+
+
+class CredentialsExpired(NotAuthenticated):
+    """They were good once; the caller needs fresh ones."""
+
+
+class SessionTokenSent(NotAuthenticated):
+    """A session token came where a signed token is needed; the message says where to get one."""
+
+
+class NotYours(DomainError):
+    """The caller asked to act as somebody else."""
+
+
+class TaskNotFound(DomainError):
+    """The owner has no such task. Somebody else's task and one that never was are the same answer."""
+
+
+class StorageUnavailable(DomainError):
+    """The tasks cannot be reached now; the same call may succeed later."""

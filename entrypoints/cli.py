@@ -1,0 +1,140 @@
+"""The command line. Imports that take time stay inside the commands, so that `--help` is quick."""
+
+import re
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="todo",
+    help="To-do lists of many users over HTTP, for Better Auth and Neon.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes any free one.", min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes that answer.", min=1)] = 1,
+    reload: Annotated[bool, typer.Option("--reload", help="Start again when the code changes.")] = False,
+) -> None:
+    """Serve the API until SIGTERM or Ctrl+C.
+
+    Without DATABASE_URL it brings a private PostgreSQL along and migrates it.
+    Any other database must have been migrated.
+    """
+    from entrypoints import server
+
+    server.serve(host, port, workers=workers, reload=reload)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date. Safe to run by several at once."""
+    from adapters import schema
+    from entrypoints import first_run, settings
+
+    with first_run.with_database(settings.load()) as configured:
+        before = schema.revision(configured.conninfo)
+        schema.migrate(configured.conninfo)
+        after = schema.revision(configured.conninfo)
+    typer.echo(f"The schema is at revision {after}" + ("." if before == after else f", before: {before or 'empty'}."))
+
+
+@app.command()
+def token(
+    user: Annotated[str, typer.Option(help="The user id that the token speaks for.")],
+    expires: Annotated[str, typer.Option(help="How long it is good for, like 15m, 12h or 7d.")] = "12h",
+) -> None:
+    """Print a token for development. Only where a shared secret is configured."""
+    from adapters.better_auth import sign
+    from domain.values import UserId
+    from entrypoints import first_run, settings
+
+    configured = first_run.with_secret(settings.load())
+    if not configured.secrets:
+        raise settings.WrongSettings("BETTER_AUTH_SECRET: must be set, or there is nothing to sign a token with")
+    typer.echo(sign(UserId(user), configured.secrets[0], configured.expected, seconds=_seconds(expires)))
+
+
+def _seconds(text: str) -> int:
+    parts = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    if parts is None:
+        raise typer.BadParameter("is a number and s, m, h or d, like 15m, 12h or 7d", param_hint="--expires")
+    return int(parts[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[parts[2]]
+
+
+@app.command()
+def openapi() -> None:
+    """Print the description of the API. Needs neither a database nor settings."""
+    import json
+
+    from entrypoints.container import Container
+    from entrypoints.http.app import create
+    from entrypoints.settings import Settings
+
+    described = create(Container(settings=Settings.model_construct())).openapi()
+    typer.echo(json.dumps(described, indent=2, ensure_ascii=False))
+
+
+@app.command()
+def doctor() -> None:
+    """Check settings, database, schema and identity; exit 1 if anything is wrong."""
+    from entrypoints import doctor as examination
+
+    healthy = True
+    for finding in examination.findings():
+        healthy = healthy and finding.well
+        typer.echo(f"{'ok  ' if finding.well else 'FAIL'}  {finding.subject:<9} {finding.words}")
+    raise typer.Exit(0 if healthy else 1)
+
+
+def main() -> None:
+    """What can be expected to go wrong is one clear line on standard error and exit code 1; the rest is a traceback."""
+    try:
+        app()
+    except Exception as failure:
+        words = _words(failure)
+        if words is None:
+            raise
+        sys.exit(words)
+
+
+def _words(failure: Exception) -> str | None:
+    """What a person can do about it; None for a defect of ours."""
+    import psycopg
+    from sqlalchemy.exc import OperationalError
+
+    from adapters.embedded_postgres import CannotStart
+    from domain.errors import InvalidValue
+    from entrypoints.server import CannotListen, NotMigrated
+    from entrypoints.settings import WrongSettings
+
+    match failure:
+        case WrongSettings():
+            return f"Wrong or missing settings (from the environment or .env):\n{failure}"
+        case CannotListen() | NotMigrated() | CannotStart():
+            return str(failure)
+        case InvalidValue():
+            return f"{failure.field} {failure}"
+        case psycopg.OperationalError() | OperationalError():
+            return f"The database at DATABASE_URL cannot be reached: {_last_line(failure)}"
+        case PermissionError() if failure.filename:
+            return f"{Path(failure.filename).absolute()} cannot be written: change its owner, or run in another folder."
+        case _:
+            return None
+
+
+def _last_line(failure: Exception) -> str:
+    """Of what libpq says, which never holds the password."""
+    cause = getattr(failure, "orig", None) or failure
+    return str(cause).strip().splitlines()[-1].strip()
+
+
+if __name__ == "__main__":
+    main()

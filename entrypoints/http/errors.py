@@ -1,0 +1,190 @@
+"""Every failure as an HTTP answer, in one place: one body for all, an RFC 9457 problem."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.errors import (
+    CredentialsExpired,
+    CredentialsMissing,
+    DomainError,
+    InvalidValue,
+    NotAuthenticated,
+    NotYours,
+    SessionTokenSent,
+    StorageUnavailable,
+    TaskNotFound,
+)
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a failure looks like from outside; `code` is for programs and never changes."""
+
+    status: int
+    code: str
+    detail: str
+
+
+ANSWERS: Mapping[type[DomainError], Answer] = {
+    InvalidValue: Answer(422, "invalid_input", "Invalid input"),
+    CredentialsMissing: Answer(401, "missing_token", "Missing bearer token"),
+    NotAuthenticated: Answer(401, "invalid_token", "Invalid or expired token"),
+    CredentialsExpired: Answer(401, "expired_token", "Invalid or expired token"),
+    SessionTokenSent: Answer(401, "session_token", "Invalid or expired token"),
+    NotYours: Answer(403, "not_yours", "These tasks belong to another user"),
+    TaskNotFound: Answer(404, "task_not_found", "Task not found"),
+    StorageUnavailable: Answer(503, "storage_unavailable", "Storage is unavailable, try again"),
+}
+STATUS_IN_USER_CONTRACT: Mapping[type[DomainError], int] = {InvalidValue: 400, StorageUnavailable: 500}
+"""Where `/api/{user_id}/tasks` differs."""
+
+_OF_HTTP = {
+    404: Answer(404, "not_found", "There is nothing at this address"),
+    405: Answer(405, "method_not_allowed", "This address does not take this method"),
+    413: Answer(413, "body_too_large", "The body may have at most 64 KiB"),
+    415: Answer(415, "unsupported_media_type", "The body must be application/json"),
+}
+_DEFECT = Answer(500, "internal_error", "Internal server error")
+
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+"""As RFC 9110 spells them; Python's own table changes from version to version."""
+
+RETRY_AFTER = "1"  # seconds
+
+
+def in_user_contract(scope: Scope) -> bool:
+    route = scope.get("route")
+    return route is not None and route.path.startswith("/api/{user_id}/")
+
+
+class Errors:
+    """Answers whatever is raised further in and has not been answered. Stands inside CORS, so browsers may read it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_start)
+        except ClientDisconnect:
+            return  # nobody is left to be answered
+        except Exception as failure:
+            if started or scope["type"] != "http":
+                raise
+            await _answer(scope, failure)(scope, receive, send)
+
+
+async def answer(request: Request, failure: Exception) -> Response:
+    """The same for what FastAPI raises and would otherwise answer in its own way."""
+    return _answer(request.scope, failure)
+
+
+def _answer(scope: Scope, failure: Exception) -> Response:
+    match failure:
+        case RequestValidationError():
+            return _problem(scope, _for(scope, InvalidValue), errors=[_invalid(error) for error in failure.errors()])
+        case InvalidValue():
+            errors = [{"field": failure.field, "message": str(failure)}]
+            return _problem(scope, _for(scope, InvalidValue), errors=errors)
+        case SessionTokenSent():
+            return _problem(scope, ANSWERS[SessionTokenSent], hint=str(failure))
+        case DomainError():
+            return _problem(scope, _for(scope, type(failure)))
+        case HTTPException(status_code=405):
+            return _problem(scope, _OF_HTTP[405], headers={"Allow": ", ".join(_allowed_methods(scope))})
+        case HTTPException() if failure.status_code in _OF_HTTP:
+            return _problem(scope, _OF_HTTP[failure.status_code])
+        case _:
+            _log.error("defect", request_id=request_id(scope), exc_info=failure)
+            return _problem(scope, _DEFECT)
+
+
+def _for(scope: Scope, failure: type[DomainError]) -> Answer:
+    answer = ANSWERS[failure]
+    if in_user_contract(scope) and failure in STATUS_IN_USER_CONTRACT:
+        return replace(answer, status=STATUS_IN_USER_CONTRACT[failure])
+    return answer
+
+
+def _invalid(error: Any) -> dict[str, str]:
+    """One fault, named by its field. Never with what was sent: it may be huge, secret or impossible to write down."""
+    where, reason = error["loc"][1:], error.get("ctx", {}).get("error")
+    return {
+        "field": str(where[0]) if where else str(error["loc"][0]),
+        "message": str(reason) if isinstance(reason, InvalidValue) else error["msg"],
+    }
+
+
+def _problem(
+    scope: Scope, answer: Answer, *, headers: Mapping[str, str] | None = None, **more: str | Sequence[Mapping[str, str]]
+) -> Response:
+    body = {
+        "status": answer.status,
+        "title": TITLES[answer.status],
+        "code": answer.code,
+        "detail": answer.detail,
+        "error": answer.detail,
+        "request_id": request_id(scope),
+        **more,
+    }
+    wanted = ",".join(Headers(scope=scope).getlist("accept")).lower()
+    response = Response(
+        orjson.dumps(body),
+        answer.status,
+        {"Vary": "Accept", **(headers or {})},
+        media_type="application/problem+json" if "application/problem+json" in wanted else "application/json",
+    )
+    if answer.status == 401:
+        response.headers["WWW-Authenticate"] = _challenge(answer)
+    if answer.code == ANSWERS[StorageUnavailable].code:
+        response.headers["Retry-After"] = RETRY_AFTER
+    return response
+
+
+def _challenge(answer: Answer) -> str:
+    """RFC 6750 section 3: no error code for a caller who sent no credentials."""
+    if answer.code == ANSWERS[CredentialsMissing].code:
+        return "Bearer"
+    return f'Bearer error="invalid_token", error_description="{answer.detail}"'
+
+
+def _allowed_methods(scope: Scope) -> list[str]:
+    """Of every route with this address: each knows only its own (RFC 9110 section 15.5.6 wants them all)."""
+    routes = [route for route in scope["app"].routes if route.matches(scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in route.methods})
+
+
+def request_id(scope: Scope) -> str:
+    """What the request log gave this request."""
+    return str(scope["state"]["request_id"])

@@ -1,0 +1,134 @@
+"""The description of the API: what FastAPI knows, and what our own bodies, credentials and errors add to it."""
+
+from collections.abc import Iterator
+from typing import Any, NotRequired
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from domain.errors import InvalidValue, StorageUnavailable
+from entrypoints.http.body import Body
+from entrypoints.http.errors import ANSWERS, STATUS_IN_USER_CONTRACT, TITLES
+
+DESCRIPTION = """To-do lists of many users; everybody sees and changes only their own tasks.
+
+Send a JWT from Better Auth as a bearer token. The same tasks can be reached in two ways:
+
+* `/api/tasks`: the owner is whoever the token speaks for.
+* `/api/{user_id}/tasks`: the address names the owner, who must be the token's.
+"""
+
+_REF = "#/components/schemas/{model}"
+
+
+class InvalidField(TypedDict):
+    """What is wrong with one field."""
+
+    field: str
+    message: str
+
+
+class Problem(TypedDict):
+    """Every error has this body (RFC 9457)."""
+
+    status: int
+    title: str
+    code: str
+    detail: str
+    error: str
+    request_id: str
+    errors: NotRequired[list[InvalidField]]
+    hint: NotRequired[str]
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, made once."""
+    if app.openapi_schema is None:
+        routes = [route for route in app.routes if isinstance(route, APIRoute)]
+        document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=routes)
+        schemas = document["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            del schemas[unused]
+        for route in routes:
+            for method in route.methods or ():
+                _complete(document["paths"][route.path_format][method.lower()], route, schemas)
+        _add(schemas, "Problem", TypeAdapter(Problem))
+        document["components"]["securitySchemes"] = {
+            "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "A JWT from Better Auth.",
+            }
+        }
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _complete(operation: dict[str, Any], route: APIRoute, schemas: dict[str, Any]) -> None:
+    body = next(_bodies(route), None)
+    if body is not None:
+        _add(schemas, body.name, body.fields)
+        content = {"application/json": {"schema": {"$ref": _REF.format(model=body.name)}}}
+        operation["requestBody"] = {"content": content, "required": body.required}
+    if route.path.startswith("/api/"):
+        operation["security"] = [{"bearer": []}]
+    responses = {status: answer for status, answer in operation["responses"].items() if status < "400"}
+    for answer in responses.values():
+        answer["headers"] = {"X-Request-ID": _header("Names the request in the log, and in an error.")}
+    if "201" in responses:
+        responses["201"]["headers"]["Location"] = _header("The address of the new task.")
+    operation["responses"] = responses | {
+        str(status): _error(status) for status in sorted(_errors(route, body, operation))
+    }
+
+
+def _bodies(route: APIRoute) -> Iterator[Body[Any]]:
+    return (dependency.call for dependency in route.dependant.dependencies if isinstance(dependency.call, Body))
+
+
+def _add(schemas: dict[str, Any], name: str, fields: TypeAdapter[Any]) -> None:
+    schema = fields.json_schema(ref_template=_REF)
+    schemas.update(schema.pop("$defs", {}))
+    schemas[name] = schema
+
+
+def _errors(route: APIRoute, body: Body[Any] | None, operation: dict[str, Any]) -> Iterator[int]:
+    """Every status, beyond success, that the operation can answer with."""
+    if not route.path.startswith("/api/"):
+        if route.path == "/readyz":
+            yield ANSWERS[StorageUnavailable].status
+        return
+    statuses = {failure: answer.status for failure, answer in ANSWERS.items()}
+    yield from (401, 500)
+    if "{user_id}" in route.path:
+        statuses |= STATUS_IN_USER_CONTRACT
+        yield 403
+    yield statuses[StorageUnavailable]
+    if "{id}" in route.path:
+        yield 404
+    if body is not None:
+        yield from (413, 415)
+    if body is not None or operation.get("parameters"):
+        yield statuses[InvalidValue]
+
+
+def _error(status: int) -> dict[str, Any]:
+    headers = {"X-Request-ID": _header("Names the request in the log.")}
+    if status == 401:
+        headers["WWW-Authenticate"] = _header("RFC 6750 section 3.")
+    if status >= 500:
+        headers["Retry-After"] = _header("Seconds after which to try again, where storage was unavailable.")
+    schema = {"schema": {"$ref": _REF.format(model="Problem")}}
+    return {
+        "description": TITLES[status],
+        "headers": headers,
+        "content": {"application/json": schema, "application/problem+json": schema},
+    }
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}

@@ -1,0 +1,85 @@
+"""Contract 2, `/api/{user_id}/tasks`: the address names the owner, who must be the caller.
+
+Invalid input is 400 here and unreachable storage 500: see `errors.STATUS_IN_USER_CONTRACT`.
+"""
+
+from operator import attrgetter
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from domain.task import Changes, Draft
+from domain.values import Description, Title
+from entrypoints.http.body import Body
+from entrypoints.http.fields import TEXT, Completion, Id, TaskBody, all_of, created, one, wanted
+from entrypoints.http.lists import ListOfUser
+
+router = APIRouter(
+    prefix="/api/{user_id}/tasks", tags=["/api/{user_id}/tasks"], generate_unique_id_function=attrgetter("name")
+)
+
+
+class _UserTaskDetails(Completion, total=False):
+    description: Annotated[Description, TEXT] | None
+
+
+class UserTaskChanges(_UserTaskDetails, total=False):
+    """What is sent is changed, the rest stays as it is."""
+
+    title: Annotated[Title, TEXT]
+
+
+class NewUserTask(_UserTaskDetails):
+    """A task to be created."""
+
+    title: Annotated[Title, TEXT]
+
+
+@router.post("", status_code=201, response_model=TaskBody)
+async def create_user_task(
+    request: Request, todo: ListOfUser, draft: Annotated[Draft, Depends(Body(NewUserTask, Draft))]
+) -> Response:
+    return created(await todo.create(draft), request)
+
+
+@router.get("", response_model=list[TaskBody])
+async def list_user_tasks(todo: ListOfUser, completed: Annotated[bool | None, Depends(wanted)]) -> Response:
+    """In order of creation."""
+    return all_of(await todo.list(completed=completed))
+
+
+@router.get("/{id}", response_model=TaskBody)
+async def get_user_task(todo: ListOfUser, task_id: Id) -> Response:
+    return one(await todo.get(task_id))
+
+
+@router.put("/{id}", response_model=TaskBody, operation_id="put_user_task")
+@router.patch("/{id}", response_model=TaskBody, operation_id="patch_user_task")
+async def edit_user_task(
+    todo: ListOfUser, task_id: Id, changes: Annotated[Changes, Depends(Body(UserTaskChanges, Changes))]
+) -> Response:
+    """Changes what is sent and leaves the rest as it is."""
+    return one(await todo.edit(task_id, changes))
+
+
+@router.patch("/{id}/complete", response_model=TaskBody)
+async def complete_user_task(
+    request: Request,
+    todo: ListOfUser,
+    task_id: Id,
+    changes: Annotated[Changes, Depends(Body(Completion, Changes, required=False))],
+) -> Response:
+    """Without a body: completes, which may be repeated safely. With one: sets the flag.
+
+    Where `COMPLETE_TOGGLES` is set, it toggles without a body.
+    """
+    if changes:
+        return one(await todo.edit(task_id, changes))
+    return one(await (todo.toggle(task_id) if request.app.state.complete_toggles else todo.complete(task_id)))
+
+
+@router.delete("/{id}", status_code=204)
+async def delete_user_task(todo: ListOfUser, task_id: Id) -> Response:
+    await todo.delete(task_id)
+    return Response(status_code=204)

@@ -1,0 +1,137 @@
+"""`todo serve`: everything from an empty folder to a listening process, and back without leaving anything behind."""
+
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import psycopg
+import typer
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import ChangeReload, Multiprocess
+
+from adapters import schema
+from adapters.better_auth import sign
+from domain.values import UserId
+from entrypoints import first_run, logs, settings
+from entrypoints.settings import Settings
+
+DRAIN_SECONDS = 8  # that requests in flight have to finish after SIGTERM
+KEEP_ALIVE_SECONDS = 75  # longer than the proxies in front wait, or they reuse a connection that is being closed
+
+
+class CannotListen(Exception):
+    """The message says why, and what to do about it."""
+
+
+class NotMigrated(Exception):
+    """The message says what to run first."""
+
+
+def serve(host: str, port: int, *, workers: int, reload: bool) -> None:
+    """Returns, or raises SystemExit(0), after SIGTERM or SIGINT, with every request answered that had been accepted."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # uvicorn raises the signal once more when it is done: clean up, then exit 0
+    logs.configure()
+    configured = settings.load()
+    with _listening(host, port) as listener, first_run.with_database(configured) as completed:
+        _see_to_schema(configured, completed)
+        _hand_down(completed)
+        _greet(configured, completed, listener)
+        _run(listener, workers, reload)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Before anything slow is done for a port that is taken."""
+    try:
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
+        )
+    except OSError as refusal:
+        why = {
+            errno.EADDRINUSE: f"Port {port} is in use: stop what listens there, or choose another one "
+            f"with --port {port + 1} (make run PORT={port + 1}).",
+            errno.EACCES: f"Port {port} is reserved for root: choose one above 1023.",
+        }
+        raise CannotListen(why.get(refusal.errno or 0, f"Cannot listen at {host}: {refusal.strerror}.")) from None
+    with listener:
+        yield listener
+
+
+def _see_to_schema(configured: Settings, completed: Settings) -> None:
+    """Migrates the private database; never somebody's own in passing. One that is away is waited for."""
+    try:
+        outdated = schema.needs_migration(schema.revision(completed.conninfo))
+    except psycopg.OperationalError:
+        typer.echo("The database does not answer yet. Serving anyway; /readyz tells when it does.", err=True)
+        return
+    if outdated and configured.database_url is not None:
+        raise NotMigrated("The database's schema is not up to date: run `todo migrate` first.")
+    if outdated:
+        schema.migrate(completed.conninfo)
+
+
+def _hand_down(completed: Settings) -> None:
+    """To the processes that serve: they read the environment like any other."""
+    assert completed.database_url is not None
+    os.environ["DATABASE_URL"] = completed.database_url.get_secret_value()
+    os.environ["BETTER_AUTH_SECRET"] = ",".join(completed.secrets)
+
+
+def _greet(configured: Settings, completed: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    lines = [f"Listening at  {address}", f"Docs at       {address}/docs"]
+    if configured.database_url is None:
+        lines += [f"Data in       {first_run.FOLDER.absolute()}"]
+    if completed.better_auth_secret != configured.better_auth_secret:
+        token = sign(UserId("me"), completed.secrets[0], completed.expected, seconds=7 * 86400)
+        lines += [
+            "",
+            "No Better Auth is configured, so here is a token for development (7 days). Try it:",
+            "",
+            f"curl {address}/api/tasks \\",
+            "  -H 'Content-Type: application/json' -d '{\"title\": \"Buy milk\"}' \\",
+            f"  -H 'Authorization: Bearer {token}'",
+        ]
+    typer.echo("\n".join(["", *lines, ""]))
+
+
+def _run(listener: socket.socket, workers: int, reload: bool) -> None:
+    config = uvicorn.Config(
+        "entrypoints.http.app:from_environment",
+        factory=True,
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        workers=workers,
+        reload=reload,
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    if reload:
+        ChangeReload(config, target=server.run, sockets=[listener]).run()
+    elif workers > 1:
+        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor.run()
+        if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+            sys.exit(STARTUP_FAILURE)
+    else:
+        server.run(sockets=[listener])

@@ -1,0 +1,121 @@
+"""What an operator decides, from the environment and `.env`. Whatever is wrong or missing is reported at once."""
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from adapters.better_auth import Expected, checked_secret
+from adapters.postgres import conninfo
+
+
+class WrongSettings(Exception):
+    """One line for each setting that is wrong or missing; no value is quoted."""
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port as a browser writes them: lower case, no default port, no path (RFC 6454 section 6.2)."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address that begins with https:// or http://")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+
+
+def _comma_separated(text: Any) -> Any:
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+def _database(url: SecretStr) -> SecretStr:
+    conninfo(url.get_secret_value())
+    return url
+
+
+def _secret(secret: SecretStr) -> SecretStr:
+    checked_secret(secret.get_secret_value())
+    return secret
+
+
+def _address(url: str) -> str:
+    origin(url)
+    return url.rstrip("/")
+
+
+class Settings(BaseSettings):
+    """Each field is the environment variable of the same name in capitals; `.env.example` explains them."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    database_url: Annotated[SecretStr, AfterValidator(_database)] | None = None
+    database_connections: int = Field(default=8, ge=1, le=90)
+    database_prepared_statements: bool | None = None
+
+    better_auth_url: Annotated[str, AfterValidator(_address)] | None = None
+    better_auth_secret: Annotated[
+        list[Annotated[SecretStr, AfterValidator(_secret)]], NoDecode, BeforeValidator(_comma_separated)
+    ] = Field(default=[], validate_default=True)
+    better_auth_issuer: str | None = None
+    better_auth_audience: str | None = None
+
+    cors_origins: Annotated[
+        list[Annotated[str, AfterValidator(origin)]] | None, NoDecode, BeforeValidator(_comma_separated)
+    ] = None
+    complete_toggles: bool = False
+
+    @field_validator("better_auth_secret")
+    @classmethod
+    def _nobody_is_let_in_by_default(cls, secrets: list[SecretStr], others: ValidationInfo) -> list[SecretStr]:
+        local = others.data.get("database_url", ...) is None and others.data.get("better_auth_url", ...) is None
+        if not secrets and not local:
+            raise ValueError("must be set: without it no token can be checked")
+        return secrets
+
+    @property
+    def secrets(self) -> list[str]:
+        return [secret.get_secret_value() for secret in self.better_auth_secret]
+
+    @property
+    def conninfo(self) -> str:
+        assert self.database_url is not None, "a first run has to give it a database first"
+        return conninfo(self.database_url.get_secret_value())
+
+    @property
+    def expected(self) -> Expected:
+        """By default Better Auth puts the origin of its own address into both claims."""
+        own = self.better_auth_url and origin(self.better_auth_url)
+        return Expected(
+            issuer=self.better_auth_issuer or own,
+            audience=self.better_auth_audience or own,
+            demanded=frozenset(
+                claim
+                for claim, configured in (("iss", self.better_auth_issuer), ("aud", self.better_auth_audience))
+                if configured
+            ),
+        )
+
+    @property
+    def origins(self) -> list[str]:
+        """Of the pages that may call the API from a browser."""
+        if self.cors_origins is not None:
+            return self.cors_origins
+        return [origin(self.better_auth_url)] if self.better_auth_url else []
+
+
+def load() -> Settings:
+    """Raises WrongSettings."""
+    try:
+        return Settings()
+    except ValidationError as wrong:
+        lines = (f"{error['loc'][0]}".upper() + ": " + _reason(error) for error in wrong.errors(include_input=False))
+        raise WrongSettings("\n".join(lines)) from None
+    except (OSError, UnicodeError):
+        raise WrongSettings(".env: cannot be read as UTF-8 text") from None
+
+
+def _reason(error: ErrorDetails) -> str:
+    return str(error.get("ctx", {}).get("error") or error["msg"])
