@@ -98,23 +98,22 @@ def _start(data: Path, throwaway: bool) -> str:
     settings = {**SETTINGS, **(THROWAWAY if throwaway else {}), "unix_socket_directories": sockets}
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     log = data.with_suffix(".log")
-    with log.open("ab") as output:
-        server = subprocess.Popen(
-            [*_unprivileged(), binaries / "postgres", "-D", data, *options],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl+C in the terminal is for us, who stop the server when we are done
-        )
+    pid = _spawn([*_unprivileged(), str(binaries / "postgres"), "-D", str(data), *options], log)
     url = _url(sockets)
     deadline = time.monotonic() + START_SECONDS
     while not _answers(url):
-        if server.poll() is not None or time.monotonic() > deadline:
-            server.kill()
+        if _gone(pid) or time.monotonic() > deadline:
             shutil.rmtree(sockets, ignore_errors=True)
             raise CannotStart(f"PostgreSQL does not start: the last lines of {log} say why")
         time.sleep(0.005)
     return url
+
+
+def _spawn(command: list[str], log: Path) -> int:
+    """In a session of its own: Ctrl+C in the terminal is for us, who stop the server when we are done."""
+    output = (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), output, (os.POSIX_SPAWN_DUP2, 1, 2)]
+    return os.posix_spawnp(command[0], command, os.environ, file_actions=streams, setsid=True)
 
 
 def _create(data: Path, binaries: Path) -> None:

@@ -87,7 +87,7 @@ def created(task: Task, request: Request) -> Response:
     """201, with the address of the task, percent-encoded whatever the user id in it looks like."""
     response = one(task)
     response.status_code = 201
-    response.headers["Location"] = f"{quote(request.url.path)}/{task.id}"
+    response.headers["Location"] = f"{quote(request.scope['path'])}/{task.id}"
     return response
 
 

@@ -1,0 +1,100 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from adapters.in_memory import InMemoryTaskRepository
+from application.todo_list import TodoList
+from domain.errors import TaskNotFound
+from domain.task import Draft
+from domain.values import Title, UserId
+
+NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
+
+
+class Times:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.time = NOON
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Times:
+    return Times()
+
+
+@pytest.fixture
+def tasks() -> InMemoryTaskRepository:
+    return InMemoryTaskRepository()
+
+
+@pytest.fixture
+def todo(tasks: InMemoryTaskRepository, clock: Times) -> TodoList:
+    return TodoList(UserId("alice"), tasks, clock)
+
+
+@pytest.fixture
+def bobs(tasks: InMemoryTaskRepository, clock: Times) -> TodoList:
+    return TodoList(UserId("bob"), tasks, clock)
+
+
+async def test_a_new_task_belongs_to_the_list_and_is_born_now(todo: TodoList) -> None:
+    task = await todo.create(Draft(Title("Buy milk")))
+    assert (task.user_id, task.title, task.completed) == ("alice", "Buy milk", False)
+    assert task.created_at == task.updated_at == NOON
+
+
+async def test_a_list_holds_its_owner_s_tasks_in_order_of_creation(todo: TodoList, bobs: TodoList) -> None:
+    first, _, second = (
+        await todo.create(Draft(Title("z"))),
+        await bobs.create(Draft(Title("m"))),
+        await todo.create(Draft(Title("a"))),
+    )
+    assert list(await todo.list()) == [first, second]
+
+
+async def test_a_list_can_be_filtered(todo: TodoList) -> None:
+    done, open_ = await todo.create(Draft(Title("done"), completed=True)), await todo.create(Draft(Title("open")))
+    assert list(await todo.list(completed=True)) == [done]
+    assert list(await todo.list(completed=False)) == [open_]
+
+
+async def test_an_edit_carries_the_time_of_the_edit(todo: TodoList, clock: Times) -> None:
+    task = await todo.create(Draft(Title("Buy milk")))
+    clock.time += timedelta(hours=1)
+    edited = await todo.edit(task.id, {"title": Title("Buy oat milk")})
+    assert (edited.title, edited.created_at, edited.updated_at) == ("Buy oat milk", NOON, NOON + timedelta(hours=1))
+    assert await todo.get(task.id) == edited
+
+
+async def test_completing_is_repeatable_and_toggling_is_not(todo: TodoList) -> None:
+    task = await todo.create(Draft(Title("Buy milk")))
+    assert [(await todo.complete(task.id)).completed for _ in range(2)] == [True, True]
+    assert [(await todo.toggle(task.id)).completed for _ in range(2)] == [False, True]
+
+
+async def test_a_deleted_task_is_gone_and_its_id_is_never_used_again(todo: TodoList) -> None:
+    task = await todo.create(Draft(Title("Buy milk")))
+    await todo.delete(task.id)
+    with pytest.raises(TaskNotFound):
+        await todo.get(task.id)
+    with pytest.raises(TaskNotFound):
+        await todo.delete(task.id)
+    assert (await todo.create(Draft(Title("Buy milk")))).id != task.id
+
+
+async def test_somebody_else_s_task_is_not_there(todo: TodoList, bobs: TodoList) -> None:
+    task = await todo.create(Draft(Title("private")))
+    for attempt in (
+        bobs.get(task.id),
+        bobs.edit(task.id, {"title": Title("mine now")}),
+        bobs.complete(task.id),
+        bobs.toggle(task.id),
+        bobs.delete(task.id),
+    ):
+        with pytest.raises(TaskNotFound):
+            await attempt
+    assert await todo.get(task.id) == task

@@ -1,0 +1,61 @@
+"""A real PostgreSQL for the tests: one server for all workers, a database of its own for each."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters import schema
+from adapters.embedded_postgres import running
+from adapters.postgres import open_pool
+from tests.databases import fresh_database
+
+TEMPLATE = "todo_template"
+LOCK = 1
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
+    """The URL of a server on which tests may make databases: TEST_DATABASE_URL, or a throwaway one."""
+    if configured := os.environ.get("TEST_DATABASE_URL"):
+        yield configured
+        return
+    of_this_run = tmp_path_factory.getbasetemp()
+    with running((of_this_run if worker_id == "master" else of_this_run.parent) / "postgres", throwaway=True) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(server: str) -> str:
+    """The name of a migrated database, made by whichever worker comes first."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
+            connection.execute(f"CREATE DATABASE {TEMPLATE}")
+            schema.migrate(make_conninfo(server, dbname=TEMPLATE))
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def database(server: str, template: str, worker_id: str) -> Iterator[str]:
+    """The conninfo of this worker's own migrated database."""
+    with fresh_database(server, f"todo_{worker_id}", template) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[AsyncEngine]:
+    """Connections to an empty, migrated database. What tests do there is really committed."""
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute("DELETE FROM tasks")
+    engine = open_pool(database, connections=8, prepare=None)
+    yield engine
+    await engine.dispose()

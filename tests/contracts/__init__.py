@@ -1,0 +1,1 @@
+"""What every repository keeps: one suite, run on each adapter."""

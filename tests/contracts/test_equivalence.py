@@ -1,0 +1,125 @@
+"""Both repositories side by side: whatever one is told, the other answers the same."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import psycopg
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from adapters.in_memory import InMemoryTaskRepository
+from adapters.postgres import open_pool
+from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from application.ports import TaskRepository
+from domain.errors import DomainError, InvalidValue
+from domain.task import Changes, Draft, Task
+from domain.values import Description, TaskId, Title, UserId
+from tests.strategies import any_text, changes, owners, times
+
+Both = tuple[TaskId, TaskId]
+"""One task under the ids that the two repositories gave it."""
+
+NEVER_GIVEN: Both = (TaskId(TaskId.LARGEST), TaskId(TaskId.LARGEST))
+
+
+def outcome(task: Task) -> tuple[object, ...]:
+    """All of a task but its id."""
+    return (task.user_id, task.title, task.description, task.completed, task.created_at, task.updated_at)
+
+
+class BothRepositories(RuleBasedStateMachine):
+    conninfo: str
+    stored = Bundle("stored")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.Runner()
+        self.memory = InMemoryTaskRepository()
+        self.pool = open_pool(self.conninfo, connections=2, prepare=None)
+        self.postgresql = SqlModelTaskRepository(self.pool)
+        self.owners: set[UserId] = set()
+
+    @initialize()
+    def empty(self) -> None:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute("DELETE FROM tasks")
+
+    def teardown(self) -> None:
+        self.loop.run(self.pool.dispose())
+        self.loop.close()
+
+    def agreed(self, call: Callable[[TaskRepository, int], Awaitable[Task | None]]) -> list[Task | None]:
+        """What both answered, after it was found to be the same."""
+
+        async def answer(repository: TaskRepository, which: int) -> Task | type[DomainError] | None:
+            try:
+                return await call(repository, which)
+            except DomainError as failure:
+                return type(failure)
+
+        first = self.loop.run(answer(self.memory, 0))
+        second = self.loop.run(answer(self.postgresql, 1))
+        if isinstance(first, Task) and isinstance(second, Task):
+            assert outcome(first) == outcome(second)
+            return [first, second]
+        assert first == second
+        return []
+
+    @rule(target=stored, owner=owners, title=any_text, description=st.none() | any_text, done=st.booleans(), at=times)
+    def add(self, owner: UserId, title: str, description: str | None, done: bool, at: datetime) -> object:
+        try:
+            draft = Draft(Title(title), None if description is None else Description(description), done)
+        except InvalidValue:
+            return multiple()
+        self.owners.add(owner)
+        tasks = self.agreed(lambda repository, _: repository.add(owner, draft, at))
+        return tuple(task.id for task in tasks if task)
+
+    @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN))
+    def get(self, owner: UserId, ids: Both) -> None:
+        self.agreed(lambda repository, which: repository.get(owner, ids[which]))
+
+    @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN), sent=changes, at=times)
+    def edit(self, owner: UserId, ids: Both, sent: Changes, at: datetime) -> None:
+        self.agreed(lambda repository, which: repository.update(owner, ids[which], lambda task: task.edit(sent, at)))
+
+    @rule(owner=owners, ids=stored, at=times)
+    def toggle(self, owner: UserId, ids: Both, at: datetime) -> None:
+        self.agreed(lambda repository, which: repository.update(owner, ids[which], lambda task: task.toggle(at)))
+
+    @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN))
+    def remove(self, owner: UserId, ids: Both) -> None:
+        self.agreed(lambda repository, which: repository.remove(owner, ids[which]))
+
+    @invariant()
+    def lists_agree(self) -> None:
+        for owner in self.owners:
+            for completed in (None, True, False):
+                first = self.loop.run(self._list(self.memory, owner, completed))
+                second = self.loop.run(self._list(self.postgresql, owner, completed))
+                assert first == second
+
+    async def _list(
+        self, repository: TaskRepository, owner: UserId, completed: bool | None
+    ) -> list[tuple[object, ...]]:
+        return [outcome(task) for task in await repository.list(owner, completed=completed)]
+
+
+def test_postgresql_and_memory_agree(database: str) -> None:
+    BothRepositories.conninfo = database
+    run_state_machine_as_test(
+        BothRepositories,
+        settings=settings(
+            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,20 @@
+"""Databases that live as long as a test needs them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+
+@contextmanager
+def fresh_database(server: str, name: str, template: str = "template0") -> Iterator[str]:
+    """The conninfo of a new copy of the template."""
+    database, copied = sql.Identifier(name), sql.Identifier(template)
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(drop)
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(database, copied))
+        yield make_conninfo(server, dbname=name)
+        connection.execute(drop)

@@ -1,0 +1,233 @@
+"""What holds for every path: the error body, bodies of requests, CORS, request ids, the 500."""
+
+import httpx2
+import pytest
+from dependency_injector.providers import Callable, Object
+
+from adapters.in_memory import InMemoryTaskRepository
+from domain.errors import DomainError, StorageUnavailable
+from entrypoints.container import Container
+from entrypoints.http.errors import ANSWERS, TITLES
+from tests.http.conftest import FRONTEND, Contract, bearer, client, faults, is_problem
+
+Client = httpx2.AsyncClient
+JSON = {"Content-Type": "application/json"}
+
+
+class BrokenTaskRepository(InMemoryTaskRepository):
+    """Fails in the way that it was made with."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__()
+        self._failure = failure
+
+    async def list(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
+        raise self._failure
+
+
+# Errors
+
+
+def _members(of: type[DomainError]) -> list[type[DomainError]]:
+    return [of, *(member for child in of.__subclasses__() for member in _members(child))]
+
+
+def test_every_domain_error_has_a_status() -> None:
+    members = _members(DomainError)[1:]
+    assert len(members) > 5
+    assert set(members) == set(ANSWERS)
+    assert all(answer.status in TITLES for answer in ANSWERS.values())
+
+
+async def test_an_error_is_a_problem_where_the_client_says_that_it_knows_them(
+    alice: Client, contract: Contract
+) -> None:
+    address = f"{contract.of_alice}/1"
+    assert (await alice.get(address)).headers["content-type"] == "application/json"
+    for accept in ("application/problem+json", "application/json, application/problem+json;q=0.9"):
+        answer = await alice.get(address, headers={"Accept": accept})
+        assert answer.headers["content-type"] == "application/problem+json"
+        is_problem(answer, 404, "task_not_found")
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_the_texts_of_403_and_404_never_say_token(alice: Client, status: int) -> None:
+    answer = await alice.get({403: "/api/bob/tasks", 404: "/api/tasks/1"}[status])
+    assert answer.status_code == status
+    assert "token" not in answer.text.lower()
+
+
+async def test_a_defect_is_a_500_that_says_nothing_about_the_inside(wiring: Container, contract: Contract) -> None:
+    wiring.tasks.override(Object(BrokenTaskRepository(RuntimeError("SELECT secret FROM /srv/app"))))
+    async with client(wiring, **bearer("alice"), Origin=FRONTEND) as alice:
+        answer = await alice.get(contract.of_alice)
+    assert is_problem(answer, 500, "internal_error")["detail"] == "Internal server error"
+    assert "secret" not in answer.text
+    assert answer.headers["access-control-allow-origin"] == FRONTEND
+    assert "retry-after" not in answer.headers
+
+
+async def test_storage_out_of_reach_is_told_with_retry_after(wiring: Container, contract: Contract) -> None:
+    wiring.tasks.override(Object(BrokenTaskRepository(StorageUnavailable())))
+    async with client(wiring, **bearer("alice")) as alice:
+        answer = await alice.get(contract.of_alice)
+    is_problem(answer, contract.unavailable, "storage_unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+# Bodies
+
+
+async def test_a_body_of_64_kib_is_read_and_a_longer_one_is_413(alice: Client, contract: Contract) -> None:
+    fits = b'{"title": "x"' + b" " * (64 * 1024 - 14) + b"}"
+    assert (await alice.post(contract.of_alice, content=fits, headers=JSON)).status_code == 201
+
+    async def chunks() -> object:
+        for _ in range(80):
+            yield b" " * 1024
+
+    for content in (fits + b" ", b"x" * 10_000_000, chunks()):
+        answer = await alice.post(contract.of_alice, content=content, headers=JSON)  # type: ignore[arg-type]
+        is_problem(answer, 413, "body_too_large")
+    assert len((await alice.get(contract.of_alice)).json()) == 1
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml"],
+)
+async def test_a_body_of_another_declared_type_is_415(alice: Client, contract: Contract, media_type: str) -> None:
+    answer = await alice.post(contract.of_alice, content=b'{"title": "x"}', headers={"Content-Type": media_type})
+    is_problem(answer, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("headers", [{}, JSON, {"Content-Type": "Application/JSON; charset=utf-8"}])
+async def test_json_is_read_whether_or_not_it_says_so(
+    alice: Client, contract: Contract, headers: dict[str, str]
+) -> None:
+    answer = await alice.post(contract.of_alice, content='{"title": "日本語"}'.encode(), headers=headers)
+    assert (answer.status_code, answer.json()["title"]) == (201, "日本語")
+
+
+async def test_an_empty_body_of_another_type_is_no_body(alice: Client, contract: Contract) -> None:
+    address = (await alice.post(contract.of_alice, json={"title": "x"})).headers["location"]
+    answer = await alice.patch(f"{address}/complete", headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.json()["completed"] is True
+
+
+async def test_of_a_member_sent_twice_the_last_counts(alice: Client, contract: Contract) -> None:
+    answer = await alice.post(contract.of_alice, content=b'{"title": "a", "title": "b"}', headers=JSON)
+    assert answer.json()["title"] == "b"
+
+
+# Request ids
+
+
+@pytest.mark.parametrize("chosen", ["abc", "7f3a-1_2.3", "x" * 128])
+async def test_a_request_id_that_the_client_chose_comes_back(alice: Client, chosen: str) -> None:
+    answer = await alice.get("/api/tasks/1", headers={"X-Request-ID": chosen})
+    assert answer.headers["x-request-id"] == answer.json()["request_id"] == chosen
+
+
+@pytest.mark.parametrize("chosen", ["", "x" * 129, "a b", "a\tb", "<script>", "é", '"', "a,b"])
+async def test_any_other_is_replaced(alice: Client, chosen: str) -> None:
+    answer = await alice.get("/api/tasks", headers=[(b"X-Request-ID", chosen.encode("latin-1"))])
+    assert answer.status_code == 200
+    assert len(answer.headers["x-request-id"]) == 32
+
+
+async def test_every_request_has_an_id_of_its_own(anybody: Client) -> None:
+    assert len({(await anybody.get("/healthz")).headers["x-request-id"] for _ in range(10)}) == 10
+
+
+# CORS
+
+
+def preflight(origin: str, method: str = "PUT", headers: str = "authorization, content-type") -> dict[str, str]:
+    return {"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": headers}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
+async def test_a_preflight_of_the_frontend_passes_without_a_token(
+    anybody: Client, contract: Contract, method: str
+) -> None:
+    answer = await anybody.options(contract.of_alice, headers=preflight(FRONTEND, method))
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == FRONTEND
+    assert answer.headers["access-control-allow-credentials"] == "true"
+    assert method in answer.headers["access-control-allow-methods"]
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert {"authorization", "content-type", "x-request-id"} <= set(allowed.split(", "))
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", f"{FRONTEND}.evil.example", "http://app.example.com", f"{FRONTEND}:8443", "null"]
+)
+async def test_another_origin_gets_nothing(anybody: Client, origin: str) -> None:
+    refused = await anybody.options("/api/tasks", headers=preflight(origin))
+    answer = await anybody.get("/api/tasks", headers={"Origin": origin})
+    assert not [name for name in refused.headers if name.startswith("access-control")]
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("asked", [{"method": "TRACE"}, {"headers": "x-surprise"}])
+async def test_a_preflight_for_more_than_is_allowed_is_refused(anybody: Client, asked: dict[str, str]) -> None:
+    answer = await anybody.options("/api/tasks", headers=preflight(FRONTEND, **asked))
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+async def test_the_frontend_can_read_every_answer_errors_included(wiring: Container) -> None:
+    wiring.ping.override(Callable(_fail))
+    async with client(wiring, Origin=FRONTEND) as page:
+        answers = [
+            await page.get("/api/tasks"),
+            await page.get("/api/tasks", headers=bearer("alice")),
+            await page.get("/api/bob/tasks", headers=bearer("alice")),
+            await page.get("/api/tasks/1", headers=bearer("alice")),
+            await page.get("/api/tasks/x", headers=bearer("alice")),
+            await page.get("/api/alice/tasks/x", headers=bearer("alice")),
+            await page.put("/api/tasks", headers=bearer("alice")),
+            await page.post("/api/tasks", content=b"x" * 70_000, headers=bearer("alice")),
+            await page.get("/readyz"),
+        ]
+    assert [answer.status_code for answer in answers] == [401, 200, 403, 404, 422, 400, 405, 413, 503]
+    for answer in answers:
+        assert answer.headers["access-control-allow-origin"] == FRONTEND
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        exposed = set(answer.headers["access-control-expose-headers"].split(", "))
+        assert exposed == {"Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"}
+        assert "Origin" in answer.headers["vary"]
+
+
+# Health
+
+
+async def _fail() -> None:
+    raise StorageUnavailable
+
+
+async def test_readiness_is_503_while_the_database_is_away_and_liveness_does_not_ask(wiring: Container) -> None:
+    wiring.ping.override(Callable(_fail))
+    async with client(wiring) as probe:
+        assert (await probe.get("/healthz")).json() == {"status": "ok"}
+        answer = await probe.get("/readyz")
+    is_problem(answer, 503, "storage_unavailable")
+    assert "retry-after" in answer.headers
+
+
+async def test_readiness_waits_for_the_database_no_longer_than_a_second(
+    wiring: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("entrypoints.http.health.READY_WITHIN", 0.01)
+    wiring.ping.override(Callable(never))
+    async with client(wiring) as probe:
+        is_problem(await probe.get("/readyz"), 503, "storage_unavailable")
+
+
+async def test_a_body_that_is_invalid_is_named_by_its_field(alice: Client, contract: Contract) -> None:
+    assert faults(await alice.post(contract.of_alice, json={"title": ""}), contract) == ["title"]

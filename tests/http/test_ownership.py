@@ -1,0 +1,88 @@
+"""Whatever Bob sends, to either contract, Alice's tasks stay unseen and unchanged, and nothing answers 5xx."""
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from entrypoints.container import Container
+from tests.http.conftest import bearer, client, container
+from tests.strategies import any_text
+
+ALICE, PRIVATE = "alice", "a private matter of hers"
+
+encodings = st.sampled_from(
+    [
+        lambda text: quote(text, safe=""),
+        lambda text: quote(text),
+        lambda text: "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "replace")),
+        lambda text: quote(quote(text, safe="")),
+    ]
+)
+users = st.sampled_from(
+    ["alice", "bob", "Alice", "ALICE", "alice ", "alice/", "../alice", "bob/../alice", "tasks", "1"]
+)
+bodies = st.none() | st.dictionaries(
+    st.sampled_from(["title", "description", "completed", "status", "user_id", "owner", "id", "sub"]),
+    st.sampled_from(["alice", "complete", "incomplete", True, False, None, 1, 0, "x" * 300, [], {}]) | any_text,
+    max_size=4,
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[str, str, bytes | None, bool]:
+    """A method, a path with `ID` where one of Alice's ids goes, a body, and whether it says to be JSON."""
+    user = draw(encodings)(draw(users))
+    base = draw(st.sampled_from(["/api/tasks", f"/api/{user}/tasks", f"/api//{user}/tasks", f"/API/{user}/tasks"]))
+    rest = draw(
+        st.sampled_from(["", "/ID", "/ID/complete", "/ID/", "/%49D", "/ID%00", "/ID?user_id=alice", "/all", "/-ID"])
+    )
+    query = draw(
+        st.sampled_from(["", "?status=all", "?user_id=alice", "?owner=alice&completed=false", "?completed=%00"])
+    )
+    body = draw(bodies)
+    encoded = None if body is None else json.dumps(body).encode("utf-8", "surrogatepass")
+    method = draw(st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]))
+    return method, base + rest + ("" if "?" in rest else query), encoded, draw(st.booleans())
+
+
+async def _unharmed(wiring: Container, sent: list[tuple[str, str, bytes | None, bool]]) -> None:
+    async with client(wiring) as web:
+        hers, his = bearer(ALICE), bearer("bob")
+        task: dict[str, Any] = (
+            await web.post("/api/tasks", json={"title": PRIVATE, "description": PRIVATE}, headers=hers)
+        ).json()
+        before = (await web.get("/api/tasks", headers=hers)).json()
+        for method, path, body, typed in sent:
+            headers = {**his, **({"Content-Type": "application/json"} if typed else {})}
+            answer = await web.request(method, path.replace("ID", str(task["id"])), content=body, headers=headers)
+            assert answer.status_code < 500
+            assert PRIVATE not in answer.text
+            if answer.status_code < 300 and answer.content:
+                shown = answer.json()
+                for one in shown if isinstance(shown, list) else [shown]:
+                    assert one["user_id"] == "bob"
+        assert (await web.get("/api/tasks", headers=hers)).json() == before
+        assert (await web.get(f"/api/tasks/{task['id']}", headers=hers)).json() == task
+
+
+@given(sent=st.lists(requests(), min_size=1, max_size=8))
+@settings(deadline=None, max_examples=150)
+async def test_bob_reaches_nothing_of_alice(sent: list[tuple[str, str, bytes | None, bool]]) -> None:
+    await _unharmed(container(), sent)
+
+
+@given(sent=st.lists(requests(), min_size=1, max_size=8))
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_bob_reaches_nothing_of_alice_in_postgresql(
+    pool: AsyncEngine, sent: list[tuple[str, str, bytes | None, bool]]
+) -> None:
+    from dependency_injector.providers import Object
+
+    wiring = container()
+    wiring.tasks.override(Object(SqlModelTaskRepository(pool)))
+    await _unharmed(wiring, sent)

@@ -1,0 +1,1 @@
+"""Whom a token speaks for."""

@@ -1,0 +1,41 @@
+"""What Hypothesis draws from: ordinary values, edges, and things that only resemble each other."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import strategies as st
+
+from domain.task import Changes, Draft, Task
+from domain.values import Description, TaskId, Title, UserId
+
+STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+AWKWARD = st.sampled_from(
+    ["\0", "\ud800", "a\0b", "\udfff", "", " ", "\t\n", "x" * 256, "é" * 255, "😀" * 255, "'; --", "%"]
+)
+"""Text that breaks one rule or another, or looks as if it did."""
+
+any_text = AWKWARD | st.text(max_size=300)
+titles = st.text(STORABLE, min_size=1, max_size=255).filter(lambda text: text.strip()).map(Title)
+descriptions = st.none() | st.text(STORABLE, max_size=5000).map(Description)
+owners = st.sampled_from(["bob", "Bob", "bob ", " bob", "bób", "bo", "bobb", "b'ob", "1", "01"]).map(UserId)
+times = st.timedeltas(timedelta(0), timedelta(days=7300)).map(lambda time: datetime(2020, 1, 1, tzinfo=UTC) + time)
+drafts = st.builds(Draft, titles, descriptions, st.booleans())
+changes = st.fixed_dictionaries(
+    {}, optional={"title": titles, "description": descriptions, "completed": st.booleans()}
+).map(lambda sent: Changes(**sent))  # type: ignore[typeddict-item]
+
+
+@st.composite
+def _tasks(draw: st.DrawFn) -> Task:
+    born = draw(times)
+    return Task(
+        id=TaskId(draw(st.integers(1, TaskId.LARGEST))),
+        user_id=draw(owners),
+        title=draw(titles),
+        description=draw(descriptions),
+        completed=draw(st.booleans()),
+        created_at=born,
+        updated_at=born + draw(st.timedeltas(timedelta(0), timedelta(days=365))),
+    )
+
+
+tasks = _tasks()
