@@ -40,7 +40,7 @@ def running(data: Path, *, throwaway: bool = False) -> Iterator[str]:
     data = data.resolve()
     with _locked(data.with_suffix(".users"), fcntl.LOCK_SH) as users:
         with _locked(data.with_suffix(".gate"), fcntl.LOCK_EX):
-            url = _running_server(data) or _start(data, throwaway)
+            url = _server(data, throwaway)
         try:
             yield url
         finally:
@@ -60,6 +60,17 @@ def _locked(path: Path, kind: int) -> Iterator[int]:
         os.close(lock)
 
 
+def _server(data: Path, throwaway: bool) -> str:
+    """The URL of the server on the folder: of the one that runs already, or of a new one."""
+    pid = _postmaster(data) or _start(data, throwaway)
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(_url(data)):
+        if _gone(pid, data) or time.monotonic() > deadline:
+            raise CannotStart(f"PostgreSQL does not start: the last lines of {_log(data)} say why")
+        time.sleep(0.005)
+    return _url(data)
+
+
 def _pid_file(data: Path) -> list[str]:
     """Process id, data folder, start, port, socket folder, ... as PostgreSQL writes them; empty without a server."""
     try:
@@ -68,17 +79,43 @@ def _pid_file(data: Path) -> list[str]:
         return []
 
 
-def _running_server(data: Path) -> str | None:
-    """The URL of a server that answers. The pid file alone proves nothing: it outlives a crash."""
-    lines = _pid_file(data)
-    if len(lines) < 5:
-        return None
-    url = _url(lines[4])
-    return url if _answers(url) else None
+def _log(data: Path) -> Path:
+    return data.with_suffix(".log")
 
 
-def _url(sockets: str) -> str:
+def _url(data: Path) -> str:
+    """Of whatever server the pid file names; one that nobody answers at while it names none yet."""
+    sockets = "".join(_pid_file(data)[4:5]) or "/nowhere"
     return f"postgresql://postgres@/postgres?host={quote(sockets, safe='')}"
+
+
+def _postmaster(data: Path) -> int | None:
+    """The process that serves the folder. The pid file alone proves nothing: it outlives a crash, and then its number
+    may be a zombie's or somebody else's, for whom PostgreSQL would wait in vain."""
+    for pid in map(int, _pid_file(data)[:1]):
+        if _serves(pid, data):
+            return pid
+        _clear(data)
+    return None
+
+
+def _serves(pid: int, data: Path) -> bool:
+    process = Path(f"/proc/{pid}")
+    if not process.parent.exists():  # macOS
+        return _exists(pid)
+    try:
+        return (process / "cwd").readlink() == data
+    except PermissionError:  # root in a container may not look at nobody's processes
+        return os.geteuid() == 0 and (process / "comm").read_text().strip() == "postgres"
+    except OSError:
+        return False
+
+
+def _clear(data: Path) -> None:
+    """Removes what a server that is gone had left outside its data."""
+    for sockets in _pid_file(data)[4:5]:
+        shutil.rmtree(sockets, ignore_errors=True)
+    (data / "postmaster.pid").unlink(missing_ok=True)
 
 
 def _answers(url: str) -> bool:
@@ -89,24 +126,15 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _start(data: Path, throwaway: bool) -> str:
+def _start(data: Path, throwaway: bool) -> int:
+    """The process of a new server, which need not answer yet."""
     binaries = _binaries()
     if not (data / "PG_VERSION").exists():
         _create(data, binaries)
-    _forget_recycled_pid(data)
     sockets = tempfile.mkdtemp(prefix="todo-pg-", dir=_short_folder())
     settings = {**SETTINGS, **(THROWAWAY if throwaway else {}), "unix_socket_directories": sockets}
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
-    log = data.with_suffix(".log")
-    pid = _spawn([*_unprivileged(), str(binaries / "postgres"), "-D", str(data), *options], log)
-    url = _url(sockets)
-    deadline = time.monotonic() + START_SECONDS
-    while not _answers(url):
-        if _gone(pid) or time.monotonic() > deadline:
-            shutil.rmtree(sockets, ignore_errors=True)
-            raise CannotStart(f"PostgreSQL does not start: the last lines of {log} say why")
-        time.sleep(0.005)
-    return url
+    return _spawn([*_unprivileged(), str(binaries / "postgres"), "-D", str(data), *options], _log(data))
 
 
 def _spawn(command: list[str], log: Path) -> int:
@@ -142,23 +170,21 @@ def _create(data: Path, binaries: Path) -> None:
 
 def _stop(data: Path) -> None:
     """Finishes what runs, writes everything down, and returns when the process is gone."""
-    lines = _pid_file(data)
-    if len(lines) < 5:
-        return
-    pid, sockets = int(lines[0]), lines[4]
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGINT)
-    deadline = time.monotonic() + STOP_SECONDS
-    while not _gone(pid) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    shutil.rmtree(sockets, ignore_errors=True)
+    for pid in map(int, _pid_file(data)[:1]):
+        sockets = _pid_file(data)[4]
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+        deadline = time.monotonic() + STOP_SECONDS
+        while not _gone(pid, data) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _gone(pid: int) -> bool:
+def _gone(pid: int, data: Path) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:  # started by another process, whose server we shared
-        return not _exists(pid)
+        return not _serves(pid, data)
 
 
 def _exists(pid: int) -> bool:
@@ -167,14 +193,6 @@ def _exists(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _forget_recycled_pid(data: Path) -> None:
-    """After a crash of the machine the old server's number may belong to somebody else, whom PostgreSQL would fear."""
-    for pid in _pid_file(data)[:1]:
-        command = Path(f"/proc/{pid}/comm")
-        if command.exists() and command.read_text().strip() != "postgres":
-            (data / "postmaster.pid").unlink()
 
 
 def _short_folder() -> str:

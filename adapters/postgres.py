@@ -24,7 +24,10 @@ def conninfo(url: str) -> str:
     if scheme is None:
         raise ValueError(f"must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")
     try:
-        return make_conninfo("postgresql://" + url.removeprefix(scheme))
+        parts = conninfo_to_dict("postgresql://" + url.removeprefix(scheme))
+        if not all(port.isdecimal() for port in str(parts.get("port", "5432")).split(",")):
+            raise psycopg.ProgrammingError
+        return make_conninfo("", **parts)
     except psycopg.Error:  # libpq's own text quotes parts of the URL, and with them the password
         raise ValueError(
             "is not a URL that libpq understands: percent-encode special characters in the password, "

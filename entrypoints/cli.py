@@ -13,6 +13,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
 
 
@@ -65,7 +66,7 @@ def token(
 def _seconds(text: str) -> int:
     parts = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
     if parts is None:
-        raise typer.BadParameter("is a number and s, m, h or d, like 15m, 12h or 7d", param_hint="--expires")
+        raise typer.BadParameter("a number and s, m, h or d is needed, like 15m, 12h or 7d", param_hint="--expires")
     return int(parts[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[parts[2]]
 
 
@@ -124,8 +125,9 @@ def _words(failure: Exception) -> str | None:
             return f"{failure.field} {failure}"
         case psycopg.OperationalError() | OperationalError():
             return f"The database at DATABASE_URL cannot be reached: {_last_line(failure)}"
-        case PermissionError() if failure.filename:
-            return f"{Path(failure.filename).absolute()} cannot be written: change its owner, or run in another folder."
+        case OSError() if failure.filename:
+            path = Path(failure.filename).absolute()
+            return f"{path} cannot be used ({failure.strerror}): change its owner, or run in another folder."
         case _:
             return None
 

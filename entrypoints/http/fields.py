@@ -42,7 +42,10 @@ class Completion(TypedDict, total=False):
     """Whether a task is done, in either way of saying so."""
 
     completed: Annotated[StrictBool, Field(examples=[True])]
-    status: Annotated[Status, Field(description="The same as `completed`, in words. If both are sent they must agree.")]
+    status: Annotated[
+        Status,
+        Field(description="`completed` in words. If both are sent they must agree.", examples=["complete"]),
+    ]
 
 
 class TaskBody(TypedDict):
@@ -53,7 +56,7 @@ class TaskBody(TypedDict):
     title: Annotated[str, Field(examples=["Buy milk"])]
     description: Annotated[str | None, Field(examples=["Two litres"])]
     completed: Annotated[bool, Field(examples=[False])]
-    status: Annotated[Status, Field(description="The same as `completed`, in words.", examples=["incomplete"])]
+    status: Annotated[Status, Field(description="`completed` in words.", examples=["incomplete"])]
     created_at: Annotated[datetime, Field(examples=["2026-01-04T09:30:00.123456Z"])]
     updated_at: Annotated[
         datetime, Field(description="Later after every change.", examples=["2026-01-04T09:30:00.123456Z"])

@@ -1,12 +1,12 @@
 """The description of the API: what FastAPI knows, and what our own bodies, credentials and errors add to it."""
 
 from collections.abc import Iterator
-from typing import Any, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from domain.errors import InvalidValue, StorageUnavailable
@@ -27,21 +27,21 @@ _REF = "#/components/schemas/{model}"
 class InvalidField(TypedDict):
     """What is wrong with one field."""
 
-    field: str
-    message: str
+    field: Annotated[str, Field(examples=["title"])]
+    message: Annotated[str, Field(examples=["must have 1 to 200 characters"])]
 
 
 class Problem(TypedDict):
     """Every error has this body (RFC 9457)."""
 
-    status: int
-    title: str
-    code: str
-    detail: str
-    error: str
-    request_id: str
-    errors: NotRequired[list[InvalidField]]
-    hint: NotRequired[str]
+    status: Annotated[int, Field(examples=[404])]
+    title: Annotated[str, Field(examples=["Not Found"])]
+    code: Annotated[str, Field(description="For programs; never changes.", examples=["task_not_found"])]
+    detail: Annotated[str, Field(description="For people.", examples=["Task not found"])]
+    error: Annotated[str, Field(description="The same as `detail`.", examples=["Task not found"])]
+    request_id: Annotated[str, Field(examples=["5f2b8c0e9d7a4f0bb1f3c6a2e8d4971c"])]
+    errors: NotRequired[Annotated[list[InvalidField], Field(description="What is wrong with the input, by field.")]]
+    hint: NotRequired[Annotated[str, Field(examples=["Send the JWT from /api/auth/token instead."])]]
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from domain.task import Changes, Draft
@@ -24,19 +25,19 @@ class ShortDescription(Description):
 
 
 class _TaskDetails(Completion, total=False):
-    description: Annotated[ShortDescription, TEXT] | None
+    description: Annotated[Annotated[ShortDescription, TEXT] | None, Field(examples=["Two litres"])]
 
 
 class TaskChanges(_TaskDetails, total=False):
     """What is sent is changed, the rest stays as it is."""
 
-    title: Annotated[ShortTitle, TEXT]
+    title: Annotated[ShortTitle, TEXT, Field(examples=["Buy milk"])]
 
 
 class NewTask(_TaskDetails):
     """A task to be created."""
 
-    title: Annotated[ShortTitle, TEXT]
+    title: Annotated[ShortTitle, TEXT, Field(examples=["Buy milk"])]
 
 
 @router.post("", status_code=201, response_model=TaskBody)

@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
+from pydantic import Field
 from starlette.responses import Response
 
 from domain.task import Changes, Draft
@@ -21,19 +22,19 @@ router = APIRouter(
 
 
 class _UserTaskDetails(Completion, total=False):
-    description: Annotated[Description, TEXT] | None
+    description: Annotated[Annotated[Description, TEXT] | None, Field(examples=["Two litres"])]
 
 
 class UserTaskChanges(_UserTaskDetails, total=False):
     """What is sent is changed, the rest stays as it is."""
 
-    title: Annotated[Title, TEXT]
+    title: Annotated[Title, TEXT, Field(examples=["Buy milk"])]
 
 
 class NewUserTask(_UserTaskDetails):
     """A task to be created."""
 
-    title: Annotated[Title, TEXT]
+    title: Annotated[Title, TEXT, Field(examples=["Buy milk"])]
 
 
 @router.post("", status_code=201, response_model=TaskBody)

@@ -26,7 +26,7 @@ encodings = st.sampled_from(
 users = st.sampled_from(
     ["alice", "bob", "Alice", "ALICE", "alice ", "alice/", "../alice", "bob/../alice", "tasks", "1"]
 )
-bodies = st.none() | st.dictionaries(
+bodies: st.SearchStrategy[dict[str, object] | None] = st.none() | st.dictionaries(
     st.sampled_from(["title", "description", "completed", "status", "user_id", "owner", "id", "sub"]),
     st.sampled_from(["alice", "complete", "incomplete", True, False, None, 1, 0, "x" * 300, [], {}]) | any_text,
     max_size=4,

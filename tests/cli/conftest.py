@@ -1,0 +1,113 @@
+"""The program in a process of its own, in an empty folder, with nothing configured but what a test configures."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx2
+import pytest
+
+from adapters.better_auth import Expected, sign
+from domain.values import UserId
+from entrypoints.settings import Settings
+
+PATIENCE = 60  # seconds, for a machine that is busy with other tests
+
+
+class Todo:
+    """`todo`, run in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "entrypoints.cli", *arguments]
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**self.environment, **settings},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def serve(self, *arguments: str, **settings: str) -> "Serving":
+        return Serving(self, [*arguments], settings)
+
+    def token(self, user: str) -> str:
+        """Of the secret that a first run made, without a process of its own."""
+        secret = (self.folder / ".todo/secret").read_text()
+        return sign(UserId(user), secret, Expected(), seconds=600)
+
+    def postgres(self) -> int | None:
+        """The process of the private server, while there is one."""
+        pid_file = self.folder / ".todo/postgres/postmaster.pid"
+        return int(pid_file.read_text().splitlines()[0]) if pid_file.exists() else None
+
+
+class Serving:
+    """`todo serve` while it runs."""
+
+    def __init__(self, todo: Todo, arguments: list[str], settings: dict[str, str]) -> None:
+        self._todo = todo
+        self._arguments = arguments
+        self._settings = settings
+        self.said: list[str] = []
+        self._clients: list[httpx2.Client] = []
+
+    def __enter__(self) -> Self:
+        with (self._todo.folder / "log").open("a") as log:
+            self.process = subprocess.Popen(
+                self._todo.command("serve", "--port", "0", *self._arguments),
+                cwd=self._todo.folder,
+                env={**self._todo.environment, **self._settings, "PYTHONUNBUFFERED": "1"},
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.said.append(line.rstrip("\n"))
+            if line.startswith("Docs at"):
+                self.address = line.split()[-1].removesuffix("/docs")
+                return self
+        raise AssertionError((self._todo.folder / "log").read_text())
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        if self.process.poll() is None:
+            self.stop()
+        for client in self._clients:
+            client.close()
+        assert self.process.stdout
+        self.process.stdout.close()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """The exit code."""
+        self.process.send_signal(number)
+        assert self.process.stdout
+        self.said += self.process.stdout.read().splitlines()
+        return self.process.wait(PATIENCE)
+
+    def client(self, token: str | None = None) -> httpx2.Client:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._clients.append(httpx2.Client(base_url=self.address, headers=headers, timeout=PATIENCE))
+        return self._clients[-1]
+
+
+@pytest.fixture
+def todo(tmp_path: Path) -> Iterator[Todo]:
+    program = Todo(tmp_path)
+    yield program
+    left_behind = program.postgres()
+    assert left_behind is None, "a PostgreSQL was left behind"

@@ -1,0 +1,83 @@
+import json
+
+import jwt
+import pytest
+
+from tests.cli.conftest import Todo
+
+SECRET = "a secret of at least thirty-two bytes"
+
+
+def test_a_token_speaks_for_a_user_for_a_while(todo: Todo) -> None:
+    printed = todo.run(
+        "token",
+        "--user",
+        "alice",
+        "--expires",
+        "15m",
+        BETTER_AUTH_SECRET=SECRET,
+        BETTER_AUTH_URL="http://localhost:3000",
+    )
+    claims = jwt.decode(printed.stdout.strip(), SECRET, ["HS256"], audience="http://localhost:3000")
+    assert (claims["sub"], claims["iss"]) == ("alice", "http://localhost:3000")
+    assert claims["exp"] - claims["iat"] == 15 * 60
+
+
+def test_a_first_run_accepts_the_tokens_that_are_printed_in_its_folder(todo: Todo) -> None:
+    printed = todo.run("token", "--user", "alice").stdout.strip()
+    with todo.serve() as server:
+        assert server.client(printed).get("/api/alice/tasks").status_code == 200
+
+
+@pytest.mark.parametrize("expires", ["soon", "15", "-1d", "1y", "9999999d", "1.5h"])
+def test_a_token_needs_a_time_that_is_one(todo: Todo, expires: str) -> None:
+    refused = todo.run("token", "--user", "alice", f"--expires={expires}", BETTER_AUTH_SECRET=SECRET)
+    assert refused.returncode == 2
+    assert "like 15m, 12h or 7d" in refused.stderr
+
+
+@pytest.mark.parametrize("user", ["", "x" * 256])
+def test_a_token_needs_a_user_that_can_be_one(todo: Todo, user: str) -> None:
+    refused = todo.run("token", "--user", user, BETTER_AUTH_SECRET=SECRET)
+    assert (refused.returncode, refused.stderr) == (1, "user_id must have 1 to 255 characters\n")
+
+
+def test_the_description_can_be_printed_without_anything(todo: Todo) -> None:
+    printed = todo.run("openapi")
+    assert json.loads(printed.stdout)["info"]["title"] == "Tasks"
+    assert list(todo.folder.iterdir()) == []
+
+
+def test_the_doctor_finds_a_first_run_well(todo: Todo) -> None:
+    with todo.serve():
+        examined = todo.run("doctor")
+    assert examined.returncode == 0
+    lines = examined.stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [["ok", it] for it in ("settings", "database", "schema", "identity")]
+
+
+def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
+    examined = todo.run("doctor", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/app", BETTER_AUTH_SECRET=SECRET)
+    assert examined.returncode == 1
+    assert "FAIL  database  cannot be reached" in examined.stdout
+    assert "ok    identity" in examined.stdout
+    wrong = todo.run("doctor", DATABASE_URL="mysql://me:hunter2@h/d", BETTER_AUTH_SECRET="hunter2")
+    assert wrong.returncode == 1
+    assert wrong.stdout.count("FAIL  settings") == 2
+    for output in (examined.stdout, examined.stderr, wrong.stdout, wrong.stderr):
+        assert "hunter2" not in output
+        assert "Traceback" not in output
+
+
+def test_a_command_that_needs_the_database_says_that_it_cannot_be_reached(todo: Todo) -> None:
+    refused = todo.run("migrate", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/app", BETTER_AUTH_SECRET=SECRET)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("The database at DATABASE_URL cannot be reached: ")
+    assert "hunter2" not in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_without_a_command_the_commands_are_listed(todo: Todo) -> None:
+    printed = todo.run()
+    for command in ("serve", "migrate", "token", "openapi", "doctor"):
+        assert command in printed.stdout + printed.stderr

@@ -1,0 +1,182 @@
+import os
+import re
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cli.conftest import PATIENCE, Todo
+from tests.databases import fresh_database
+from tests.test_container import url
+
+SECRET = {"BETTER_AUTH_SECRET": "a secret of at least thirty-two bytes"}
+
+
+def takes_connections(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_a_first_run_says_where_everything_is_and_its_curl_creates_a_task(todo: Todo) -> None:
+    with todo.serve() as server:
+        server.stop()
+    said = "\n".join(server.said)
+    assert f"Listening at  {server.address}" in said
+    assert f"Docs at       {server.address}/docs" in said
+    assert f"Data in       {todo.folder / '.todo'}" in said
+    curl = said[said.index("curl ") :]
+    with todo.serve() as again:
+        words = shlex.split(curl.replace(server.address, again.address).replace("\\\n", " "))
+        made = subprocess.run([*words, "--silent"], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert '"title":"Buy milk"' in made.stdout
+
+
+def test_what_a_first_run_keeps_is_its_owner_s_alone(todo: Todo) -> None:
+    with todo.serve():
+        pass
+    assert stat.S_IMODE((todo.folder / ".todo").stat().st_mode) == 0o700
+    assert stat.S_IMODE((todo.folder / ".todo/secret").stat().st_mode) == 0o600
+    secret = (todo.folder / ".todo/secret").read_text()
+    assert len(secret) >= 32
+    assert secret not in (todo.folder / "log").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_answers_what_is_in_flight_and_leaves_nothing_behind(todo: Todo, number: signal.Signals) -> None:
+    with todo.serve() as server, ThreadPoolExecutor() as together:
+        alice = server.client(todo.token("alice"))
+        task = alice.post("/api/tasks", json={"title": "Buy milk"}).json()
+        sockets = (todo.folder / ".todo/postgres/postmaster.pid").read_text().splitlines()[4]
+        with psycopg.connect(f"host={sockets} user=postgres dbname=postgres") as somebody:
+            somebody.execute("SELECT * FROM tasks FOR UPDATE")
+            waiting = together.submit(alice.patch, f"/api/tasks/{task['id']}", json={"title": "Buy tea"})
+            with psycopg.connect(f"host={sockets} user=postgres dbname=postgres", autocommit=True) as watching:
+                while not watching.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone():
+                    pass
+            server.process.send_signal(number)
+            while takes_connections(int(server.address.rpartition(":")[2])):
+                pass
+        assert waiting.result(PATIENCE).json()["title"] == "Buy tea"
+        assert server.process.wait(PATIENCE) == 0
+    assert todo.postgres() is None
+    assert not Path(sockets).exists()
+
+
+def test_several_servers_in_one_folder_share_the_database(todo: Todo) -> None:
+    with todo.serve() as first, todo.serve() as second:
+        token = todo.token("alice")
+        first.client(token).post("/api/tasks", json={"title": "Buy milk"})
+        assert first.stop() == 0
+        assert len(second.client(token).get("/api/tasks").json()) == 1
+        assert second.stop() == 0
+
+
+def test_after_a_kill_the_next_start_takes_over(todo: Todo) -> None:
+    with todo.serve() as server:
+        token = todo.token("alice")
+        server.client(token).post("/api/tasks", json={"title": "Buy milk"})
+        server.stop(signal.SIGKILL)
+    orphan = todo.postgres()
+    assert orphan is not None
+    with todo.serve() as server:
+        assert todo.postgres() == orphan
+        assert len(server.client(token).get("/api/tasks").json()) == 1
+        assert server.stop() == 0
+
+
+def test_after_a_crash_of_everything_the_next_start_recovers(todo: Todo) -> None:
+    with todo.serve() as server:
+        token = todo.token("alice")
+        server.client(token).post("/api/tasks", json={"title": "Buy milk"})
+        postgres = todo.postgres()
+        assert postgres
+        os.kill(postgres, signal.SIGKILL)
+        server.stop(signal.SIGKILL)
+    assert todo.postgres(), "the pid file outlives the crash"
+    with todo.serve() as server:
+        assert len(server.client(token).get("/api/tasks").json()) == 1
+
+
+def test_several_workers_serve_and_stop(todo: Todo) -> None:
+    with todo.serve("--workers", "2") as server:
+        with server.client(todo.token("alice")) as alice:
+            alice.post("/api/tasks", json={"title": "Buy milk"})
+            assert len(alice.get("/api/tasks").json()) == 1
+        assert server.stop() == 0
+
+
+def test_a_busy_port_is_one_clear_line(todo: Todo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = todo.run("serve", "--port", str(port))
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"Port {port} is in use: stop what listens there, or choose another one "
+        f"with --port {port + 1} (make run PORT={port + 1}).\n"
+    )
+    assert not (todo.folder / ".todo").exists()
+
+
+def test_a_folder_that_cannot_be_used_is_one_clear_line(todo: Todo) -> None:
+    (todo.folder / ".todo").write_text("in the way")
+    refused = todo.run("serve", "--port", "0")
+    assert refused.returncode == 1
+    assert re.fullmatch(
+        r"/.*/\.todo cannot be used \(.*\): change its owner, or run in another folder\.\n", refused.stderr
+    )
+
+
+def test_a_database_of_one_s_own_must_be_migrated_first(todo: Todo, server: str, worker_id: str) -> None:
+    with fresh_database(server, f"todo_own_{worker_id}") as conninfo:
+        own = {"DATABASE_URL": url(conninfo), **SECRET}
+        refused = todo.run("serve", "--port", "0", **own)
+        assert (refused.returncode, refused.stderr) == (
+            1,
+            "The database's schema is not up to date: run `todo migrate` first.\n",
+        )
+        assert todo.run("migrate", **own).stdout == "The schema is at revision 0001, before: empty.\n"
+        assert todo.run("migrate", **own).stdout == "The schema is at revision 0001.\n"
+        with todo.serve(**own) as serving:
+            assert serving.client().get("/readyz").status_code == 200
+            assert serving.stop() == 0
+        assert "curl" not in "".join(serving.said)
+    assert not (todo.folder / ".todo").exists()
+
+
+def test_a_server_outlives_a_database_that_is_not_there_yet(todo: Todo) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", **SECRET}
+    with todo.serve(**nowhere) as serving, serving.client() as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        assert serving.stop() == 0
+    assert "hunter2" not in (todo.folder / "log").read_text()
+
+
+def test_a_database_is_never_served_to_anybody(todo: Todo) -> None:
+    refused = todo.run("serve", DATABASE_URL="postgresql://me:hunter2@127.0.0.1/app")
+    assert refused.returncode == 1
+    assert "BETTER_AUTH_SECRET: must be set" in refused.stderr
+    assert "hunter2" not in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_log_line_names_the_route_and_no_token_title_or_user(todo: Todo) -> None:
+    with todo.serve() as server, server.client(todo.token("alice-the-user")) as alice:
+        alice.post("/api/tasks?access_token=s3cret", json={"title": "a private title"})
+        alice.get("/api/alice-the-user/tasks/77")
+        alice.get("/nowhere/s3cret")
+        token = alice.headers["authorization"].removeprefix("Bearer ")
+        server.stop()
+    log = (todo.folder / "log").read_text()
+    assert '"route": "/api/{user_id}/tasks/{id}"' in log
+    for private in ("s3cret", "a private title", "alice-the-user", token, "/77"):
+        assert private not in log

@@ -1,0 +1,109 @@
+"""Who may import what. Each rule is also checked to guard something."""
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LAYERS = ("domain", "application", "adapters", "entrypoints")
+
+
+def files(layer: str) -> list[Path]:
+    return sorted((ROOT / layer).rglob("*.py"))
+
+
+def imports(file: Path) -> Iterator[str]:
+    """The modules that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            yield node.module or ""
+
+
+def roots(layer: str) -> set[str]:
+    found = {name.partition(".")[0] for file in files(layer) for name in imports(file)}
+    assert len(files(layer)) > 2, "the rule guards nothing"
+    return found
+
+
+@pytest.mark.parametrize(("layer", "allowed"), [("domain", {"domain"}), ("application", {"domain", "application"})])
+def test_the_core_knows_the_standard_library_and_itself(layer: str, allowed: set[str]) -> None:
+    assert roots(layer) - set(sys.stdlib_module_names) <= allowed
+
+
+def test_adapters_know_nothing_of_the_entrypoints_nor_of_frameworks_of_the_other_side() -> None:
+    assert not roots("adapters") & {"entrypoints", "fastapi", "starlette", "uvicorn", "typer", "dependency_injector"}
+    assert {"application", "domain"} <= roots("adapters")
+
+
+def test_only_adapters_know_the_outside_world() -> None:
+    of_adapters = {"sqlalchemy", "sqlmodel", "alembic", "jwt"}
+    assert of_adapters <= roots("adapters")
+    inside = [file for layer in ("domain", "application") for file in files(layer)]
+    inside += files("entrypoints/http")
+    for file in inside:
+        assert not {name.partition(".")[0] for name in imports(file)} & of_adapters, file
+
+
+def test_http_reaches_adapters_only_through_the_composition_root() -> None:
+    for file in files("entrypoints/http"):
+        assert not [name for name in imports(file) if name.startswith("adapters")], file
+    assert [name for name in imports(ROOT / "entrypoints/container.py") if name.startswith("adapters")]
+
+
+def test_dependency_injector_appears_in_one_file() -> None:
+    using = [
+        file.relative_to(ROOT).as_posix()
+        for layer in LAYERS
+        for file in files(layer)
+        if any(name.startswith("dependency_injector") for name in imports(file))
+    ]
+    assert using == ["entrypoints/container.py"]
+
+
+def test_only_the_lists_know_whose_tasks_a_request_is_about() -> None:
+    """Routes are handed a TodoList: none of them can name an owner."""
+    for name in ("tasks", "user_tasks"):
+        tree = ast.parse((ROOT / f"entrypoints/http/{name}.py").read_text())
+        words = {getattr(node, "id", None) or getattr(node, "attr", None) for node in ast.walk(tree)}
+        assert {"MyList", "ListOfUser"} & words
+        assert not {"caller", "UserId", "acting_as", "user_id", "owner"} & words
+
+
+def test_every_package_says_what_it_is() -> None:
+    packages = [file for layer in (*LAYERS, "tests") for file in files(layer) if file.name == "__init__.py"]
+    assert len(packages) > 8
+    for package in packages:
+        assert ast.get_docstring(ast.parse(package.read_text())), package
+
+
+def test_nothing_that_a_request_passes_is_synchronous() -> None:
+    """A dependency or handler that is not `async def` would cost a thread."""
+    for name in ("tasks", "user_tasks", "health", "lists"):
+        tree = ast.parse((ROOT / f"entrypoints/http/{name}.py").read_text())
+        handlers = [
+            node
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef) and any("router" in ast.unparse(d) for d in node.decorator_list)
+        ]
+        assert handlers == []
+        assert [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+
+
+def test_everything_that_is_installed_is_pinned_by_hash_and_named_in_the_decisions() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    decisions = "".join(file.read_text() for file in (ROOT / "docs/decisions").glob("*.md"))
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    names = [requirement.partition(">")[0].partition("=")[0].partition("[")[0] for requirement in wanted]
+    pinned = (ROOT / "requirements-dev.txt").read_text()
+    for name in names:
+        assert f"\n{name}==" in f"\n{pinned}" or f"\n{name}[" in pinned, name
+        assert name in decisions, name
+    assert pinned.count("==") <= pinned.count("--hash=sha256:")
+    assert "://" not in pinned

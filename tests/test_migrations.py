@@ -1,0 +1,136 @@
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.script import ScriptDirectory
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import create_engine
+from sqlmodel import SQLModel
+
+from adapters import schema
+from adapters.postgres import direct
+from adapters.sqlmodel_tasks import TaskRow
+from tests.databases import fresh_database
+
+
+@pytest.fixture
+def empty(server: str, worker_id: str) -> Iterator[str]:
+    with fresh_database(server, f"todo_empty_{worker_id}") as conninfo:
+        yield conninfo
+
+
+def catalogue(conninfo: str) -> dict[str, list[tuple[object, ...]]]:
+    """Everything that PostgreSQL knows about our tables."""
+    queries = {
+        "columns": "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default, "
+        "is_identity, identity_generation, datetime_precision FROM information_schema.columns "
+        "WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY table_name, ordinal_position",
+        "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1, 2",
+        "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes "
+        "WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1, 2",
+    }
+    with psycopg.connect(conninfo) as connection:
+        return {subject: connection.execute(query).fetchall() for subject, query in queries.items()}
+
+
+def test_the_migrated_schema_is_the_one_that_the_code_describes(empty: str, server: str, worker_id: str) -> None:
+    schema.migrate(empty)
+    with fresh_database(server, f"todo_described_{worker_id}") as described:
+        engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(described))
+        SQLModel.metadata.create_all(engine)
+        engine.dispose()
+        assert catalogue(empty) == catalogue(described)
+    found = catalogue(empty)
+    assert [column[1] for column in found["columns"]] == list(TaskRow.model_fields)
+    assert ("tasks", "tasks_pkey", "PRIMARY KEY (user_id, id)") in found["constraints"]
+
+
+def test_migrations_go_up_and_down_and_up_again(empty: str) -> None:
+    assert schema.revision(empty) is None
+    assert schema.needs_migration(schema.revision(empty))
+    schema.migrate(empty)
+    migrated = catalogue(empty)
+    assert schema.revision(empty) == schema.HEAD
+    assert not schema.needs_migration(schema.HEAD)
+    schema.unmigrate(empty)
+    assert catalogue(empty)["columns"] == []
+    assert schema.needs_migration(schema.revision(empty))
+    schema.migrate(empty)
+    assert catalogue(empty) == migrated
+
+
+def test_migrating_twice_changes_nothing_and_keeps_the_tasks(empty: str) -> None:
+    schema.migrate(empty)
+    with psycopg.connect(empty) as connection:
+        connection.execute(
+            "INSERT INTO tasks (user_id, title, completed, created_at, updated_at) "
+            "VALUES ('a', 'b', false, now(), now())"
+        )
+    schema.migrate(empty)
+    with psycopg.connect(empty) as connection:
+        assert connection.execute("SELECT user_id, title FROM tasks").fetchall() == [("a", "b")]
+
+
+def test_of_several_migrations_at_once_one_works_and_all_succeed(empty: str) -> None:
+    with ThreadPoolExecutor(4) as together:
+        list(together.map(_migrate_in_a_process, [empty] * 4))
+    assert schema.revision(empty) == schema.HEAD
+
+
+def _migrate_in_a_process(conninfo: str) -> None:
+    import subprocess
+    import sys
+
+    program = "import sys; from adapters import schema; schema.migrate(sys.argv[1])"
+    root = Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-c", program, conninfo], check=True, cwd=root, capture_output=True)
+
+
+def test_a_newer_database_needs_no_migration() -> None:
+    assert not schema.needs_migration("9999")
+
+
+def test_revisions_are_numbered_in_order() -> None:
+    scripts = ScriptDirectory(str(Path(schema.__file__).with_name("migrations")))
+    assert scripts.get_current_head() == schema.HEAD
+    revisions = [script.revision for script in scripts.walk_revisions()]
+    assert revisions == sorted(revisions, reverse=True)
+    assert all(len(revision) == 4 and revision.isdecimal() for revision in revisions)
+
+
+@pytest.mark.parametrize(
+    ("row", "constraint"),
+    [
+        ({"title": ""}, "tasks_title_not_empty"),
+        ({"user_id": ""}, "tasks_user_id_not_empty"),
+        ({"title": "x" * 256}, "character varying(255)"),
+        ({"user_id": "x" * 256}, "character varying(255)"),
+        ({"description": "x" * 5001}, "character varying(5000)"),
+        ({"title": None}, "null value"),
+        ({"completed": None}, "null value"),
+    ],
+)
+def test_the_table_refuses_what_the_domain_refuses(database: str, row: dict[str, object], constraint: str) -> None:
+    good = {"user_id": "a", "title": "b", "description": None, "completed": False}
+    with (
+        psycopg.connect(database) as connection,
+        pytest.raises(psycopg.Error, match=constraint.replace("(", r"\(").replace(")", r"\)")),
+    ):
+        connection.execute(
+            "INSERT INTO tasks (user_id, title, description, completed, created_at, updated_at) "
+            "VALUES (%(user_id)s, %(title)s, %(description)s, %(completed)s, now(), now())",
+            {**good, **row},
+        )
+
+
+def test_migrations_go_to_the_direct_host_of_neon() -> None:
+    pooled = "host=ep-x-1-pooler.eu-central-1.aws.neon.tech dbname=app sslmode=require"
+    assert conninfo_to_dict(direct(pooled)) == {
+        "host": "ep-x-1.eu-central-1.aws.neon.tech",
+        "dbname": "app",
+        "sslmode": "require",
+    }
+    assert conninfo_to_dict(direct("dbname=app")) == {"dbname": "app"}

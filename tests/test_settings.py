@@ -1,0 +1,161 @@
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from entrypoints.settings import Settings, WrongSettings, load, origin
+
+SECRET = "a secret of at least thirty-two bytes"
+DATABASE = "postgres://me:p%40ss@ep-x-pooler.eu-central-1.aws.neon.tech/app?sslmode=require&channel_binding=require"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
+
+
+def set_all(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_nothing_has_to_be_set_for_a_first_run() -> None:
+    assert load().database_url is None
+
+
+@pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", "postgresql+psycopg://"])
+def test_a_database_url_may_be_written_in_three_ways(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    set_all(monkeypatch, DATABASE_URL=DATABASE.replace("postgres://", scheme), BETTER_AUTH_SECRET=SECRET)
+    assert conninfo_to_dict(load().conninfo) == {
+        "user": "me",
+        "password": "p@ss",
+        "host": "ep-x-pooler.eu-central-1.aws.neon.tech",
+        "dbname": "app",
+        "sslmode": "require",
+        "channel_binding": "require",
+    }
+
+
+def test_a_database_needs_to_know_whom_to_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, DATABASE_URL=DATABASE)
+    with pytest.raises(WrongSettings, match=r"^BETTER_AUTH_SECRET: must be set"):
+        load()
+
+
+def test_everything_that_is_wrong_is_listed_at_once_and_nothing_of_it_is_quoted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_all(
+        monkeypatch,
+        DATABASE_URL="mysql://me:hunter2@host/db",
+        DATABASE_CONNECTIONS="many",
+        BETTER_AUTH_SECRET="hunter2",
+        BETTER_AUTH_URL="app.example.com",
+        CORS_ORIGINS="*",
+        COMPLETE_TOGGLES="perhaps",
+    )
+    with pytest.raises(WrongSettings) as wrong:
+        load()
+    lines = str(wrong.value).splitlines()
+    assert {line.partition(":")[0] for line in lines} == {
+        "DATABASE_URL",
+        "DATABASE_CONNECTIONS",
+        "BETTER_AUTH_SECRET",
+        "BETTER_AUTH_URL",
+        "CORS_ORIGINS",
+        "COMPLETE_TOGGLES",
+    }
+    assert "hunter2" not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter2@host/%zz",
+        "postgresql://me:hunter2@host:port/db",
+        "postgresql://me:hunter2@h/d?pgbouncer=true",
+    ],
+)
+def test_a_url_that_libpq_does_not_understand_is_refused_without_being_quoted(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    set_all(monkeypatch, DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET)
+    with pytest.raises(WrongSettings, match="libpq") as wrong:
+        load()
+    assert "ter2" not in str(wrong.value)
+
+
+def test_secrets_are_an_ordered_list_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, BETTER_AUTH_SECRET=f"{SECRET}, {SECRET[::-1]}", DATABASE_URL=DATABASE)
+    loaded = load()
+    assert loaded.secrets == [SECRET, SECRET[::-1]]
+    for shown in (repr(loaded), str(loaded), loaded.model_dump_json()):
+        assert SECRET not in shown
+        assert "p%40ss" not in shown
+
+
+@pytest.mark.parametrize("secret", ["short", "better-auth-secret-12345678901234567890", f"{SECRET},short"])
+def test_secrets_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    set_all(monkeypatch, BETTER_AUTH_SECRET=secret)
+    with pytest.raises(WrongSettings, match=r"^BETTER_AUTH_SECRET: ") as wrong:
+        load()
+    assert secret not in str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://App.Example.com", "https://app.example.com"),
+        ("https://app.example.com/", "https://app.example.com"),
+        ("https://app.example.com:443/api/auth", "https://app.example.com"),
+        ("http://app.example.com:80", "http://app.example.com"),
+        ("http://localhost:3000/api/auth", "http://localhost:3000"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+    ],
+)
+def test_issuer_audience_and_origin_come_from_the_address_of_better_auth(
+    monkeypatch: pytest.MonkeyPatch, url: str, expected: str
+) -> None:
+    set_all(monkeypatch, BETTER_AUTH_URL=url, BETTER_AUTH_SECRET=SECRET)
+    loaded = load()
+    assert origin(url) == expected
+    assert (loaded.expected.issuer, loaded.expected.audience) == (expected, expected)
+    assert loaded.origins == [expected]
+    assert loaded.expected.demanded == frozenset()
+
+
+def test_issuer_audience_and_origins_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(
+        monkeypatch,
+        BETTER_AUTH_URL="http://auth:3000",
+        BETTER_AUTH_SECRET=SECRET,
+        BETTER_AUTH_ISSUER="https://app.example.com",
+        BETTER_AUTH_AUDIENCE="tasks",
+        CORS_ORIGINS="https://a.example, https://B.example:443/",
+    )
+    loaded = load()
+    assert (loaded.expected.issuer, loaded.expected.audience) == ("https://app.example.com", "tasks")
+    assert loaded.expected.demanded == {"iss", "aud"}
+    assert loaded.origins == ["https://a.example", "https://b.example"]
+
+
+def test_an_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\nCOMPLETE_TOGGLES=true\nNEXT_PUBLIC_X=1\nDATABASE_URL=\n")
+    assert load().secrets == [SECRET]
+    assert load().complete_toggles
+    set_all(monkeypatch, COMPLETE_TOGGLES="false")
+    assert not load().complete_toggles
+
+
+def test_an_env_file_that_is_no_text_is_named() -> None:
+    Path(".env").write_bytes(b"\xff\xfeA\0")
+    with pytest.raises(WrongSettings, match=r"^\.env: "):
+        load()
+
+
+def test_the_example_names_every_setting_and_no_other() -> None:
+    example = Path(__file__).parents[1] / ".env.example"
+    named = {line.lstrip("# ").partition("=")[0] for line in example.read_text().splitlines() if "=" in line}
+    assert named == {name.upper() for name in Settings.model_fields}
