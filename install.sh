@@ -18,7 +18,8 @@ command -v "$python" >/dev/null || refuse "Python is missing: install Python 3.1
 echo "Creating .venv ..."
 "$python" -m venv --clear .venv
 echo "Installing, which takes about ten seconds ..."
-if .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input uv 2>/dev/null; then
+sed -n '/^uv==/,/[^\\]$/p' requirements-dev.txt >.venv/uv.txt
+if .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r .venv/uv.txt 2>/dev/null; then
     # Compiled here, because the first start should be as quick as the second.
     .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python --require-hashes -r requirements-dev.txt
     .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation -e .

@@ -66,6 +66,7 @@ def _server(data: Path, throwaway: bool) -> str:
     deadline = time.monotonic() + START_SECONDS
     while not _answers(_url(data)):
         if _gone(pid, data) or time.monotonic() > deadline:
+            _stop(data)
             raise CannotStart(f"PostgreSQL does not start: the last lines of {_log(data)} say why")
         time.sleep(0.005)
     return _url(data)
@@ -170,14 +171,17 @@ def _create(data: Path, binaries: Path) -> None:
 
 def _stop(data: Path) -> None:
     """Finishes what runs, writes everything down, and returns when the process is gone."""
-    for pid in map(int, _pid_file(data)[:1]):
-        sockets = _pid_file(data)[4]
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGINT)
-        deadline = time.monotonic() + STOP_SECONDS
-        while not _gone(pid, data) and time.monotonic() < deadline:
-            time.sleep(0.005)
-        shutil.rmtree(sockets, ignore_errors=True)
+    pid = _postmaster(data)
+    if pid is None:
+        return
+    sockets = _pid_file(data)[4:5]
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+    deadline = time.monotonic() + STOP_SECONDS
+    while not _gone(pid, data) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    for folder in sockets:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _gone(pid: int, data: Path) -> bool:
@@ -214,6 +218,8 @@ def _unprivileged() -> Sequence[str]:
         and subprocess.run([*namespace, "true"], capture_output=True, check=False).returncode == 0
     ):
         return namespace
+    if not shutil.which("setpriv"):
+        raise CannotStart("PostgreSQL does not run as root: run as an ordinary user, or set DATABASE_URL")
     passing = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
     return ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", *passing]
 

@@ -97,5 +97,7 @@ async def run(engine: AsyncEngine, statement: Executable, values: Mapping[str, o
 
 
 async def ping(engine: AsyncEngine) -> None:
-    """Returns if the database answers. Raises StorageUnavailable."""
-    await run(engine, text("SELECT 1"), {})
+    """Returns if the database answers and holds our table. Raises StorageUnavailable."""
+    [[migrated]] = await run(engine, text("SELECT to_regclass('tasks') IS NOT NULL"), {})
+    if not migrated:
+        raise StorageUnavailable

@@ -20,10 +20,11 @@ HEAD = max(step.name[:4] for step in (_MIGRATIONS / "versions").glob("[0-9]*.py"
 
 
 def migrate(conninfo: str) -> None:
-    """Brings the schema to this code's revision. Of two at once one waits, and both succeed."""
-    from alembic import command
+    """Brings the schema to this code's revision, or leaves a newer one alone. Of two at once one waits; both succeed."""
+    if needs_migration(revision(conninfo)):
+        from alembic import command
 
-    command.upgrade(_config(conninfo), "head")
+        command.upgrade(_config(conninfo), "head")
 
 
 def unmigrate(conninfo: str) -> None:

@@ -17,12 +17,16 @@ class WrongSettings(Exception):
 
 def origin(url: str) -> str:
     """Scheme, host and port as a browser writes them: lower case, no default port, no path (RFC 6454 section 6.2)."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # whose text quotes the address
+        raise ValueError("must be an address like https://app.example.com") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an address that begins with https:// or http://")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, default) else "")
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
 
 
 def _comma_separated(text: Any) -> Any:

@@ -52,7 +52,7 @@ def test_everything_that_is_wrong_is_listed_at_once_and_nothing_of_it_is_quoted(
         DATABASE_URL="mysql://me:hunter2@host/db",
         DATABASE_CONNECTIONS="many",
         BETTER_AUTH_SECRET="hunter2",
-        BETTER_AUTH_URL="app.example.com",
+        BETTER_AUTH_URL="https://app:hunter2/",
         CORS_ORIGINS="*",
         COMPLETE_TOGGLES="perhaps",
     )

@@ -74,7 +74,7 @@ async def bob(wiring: Container) -> AsyncIterator[httpx2.AsyncClient]:
 
 @dataclass(frozen=True)
 class Contract:
-    """What differs between the two, as wire.md's table has it."""
+    """What differs between the two, as the README's table has it."""
 
     of_alice: str
     of_bob: str
