@@ -1,44 +1,19 @@
-"""The way to PostgreSQL: what a database URL may look like, the pool of connections, and what a failure means."""
+"""The way to PostgreSQL: the pool of connections, and what a failure means."""
 
 import select
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Executable, Row, event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from adapters.database_url import CONNECT_SECONDS, is_pooled
 from domain.errors import StorageUnavailable
 
-SCHEMES = ("postgres://", "postgresql://", "postgresql+psycopg://")
-CONNECT_SECONDS = 10  # Neon wakes in a few hundred milliseconds, sometimes in seconds
 WAIT_SECONDS = 5  # for a connection, while all are in use
-
-
-def conninfo(url: str) -> str:
-    """What libpq makes of the URL, with every parameter kept. Raises ValueError, whose text never holds the URL."""
-    scheme = next((scheme for scheme in SCHEMES if url.startswith(scheme)), None)
-    if scheme is None:
-        raise ValueError(f"must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")
-    try:
-        parts = conninfo_to_dict("postgresql://" + url.removeprefix(scheme))
-        if not all(port.isdecimal() for port in str(parts.get("port", "5432")).split(",")):
-            raise psycopg.ProgrammingError
-        return make_conninfo("", **parts)
-    except psycopg.Error:  # libpq's own text quotes parts of the URL, and with them the password
-        raise ValueError(
-            "is not a URL that libpq understands: percent-encode special characters in the password, "
-            "and keep only libpq's own parameters after the question mark"
-        ) from None
-
-
-def direct(conninfo: str) -> str:
-    """The same database, without Neon's connection pooler: migrations need a session of their own."""
-    host = conninfo_to_dict(conninfo).get("host")
-    return make_conninfo(conninfo, host=str(host).replace("-pooler.", ".")) if host else conninfo
 
 
 def open_pool(conninfo: str, *, connections: int, prepare: bool | None) -> AsyncEngine:
@@ -48,7 +23,7 @@ def open_pool(conninfo: str, *, connections: int, prepare: bool | None) -> Async
     in transaction mode may know none.
     """
     if prepare is None:
-        prepare = "-pooler." not in str(conninfo_to_dict(conninfo).get("host"))
+        prepare = not is_pooled(conninfo)
     threshold = 5 if prepare else None  # executions after which a statement is prepared
 
     async def connect() -> psycopg.AsyncConnection[Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from adapters.postgres import CONNECT_SECONDS, direct
+from adapters.database_url import CONNECT_SECONDS, direct
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -20,7 +20,7 @@ HEAD = max(step.name[:4] for step in (_MIGRATIONS / "versions").glob("[0-9]*.py"
 
 
 def migrate(conninfo: str) -> None:
-    """Brings the schema to this code's revision, or leaves a newer one alone. Of two at once one waits; both succeed."""
+    """Brings the schema to this code's revision; a newer one stays. Of two at once one waits, both succeed."""
     if needs_migration(revision(conninfo)):
         from alembic import command
 

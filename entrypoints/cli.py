@@ -47,12 +47,20 @@ def migrate() -> None:
     typer.echo(f"The schema is at revision {after}" + ("." if before == after else f", before: {before or 'empty'}."))
 
 
+def _seconds(text: str) -> int:
+    parts = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
+    if parts is None:
+        raise typer.BadParameter("a number and s, m, h or d is needed, like 15m, 12h or 7d", param_hint="--expires")
+    return int(parts[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[parts[2]]
+
+
 @app.command()
 def token(
     user: Annotated[str, typer.Option(help="The user id that the token speaks for.")],
     expires: Annotated[str, typer.Option(help="How long it is good for, like 15m, 12h or 7d.")] = "12h",
 ) -> None:
     """Print a token for development. Only where a shared secret is configured."""
+    seconds = _seconds(expires)
     from adapters.better_auth import sign
     from domain.values import UserId
     from entrypoints import first_run, settings
@@ -60,14 +68,7 @@ def token(
     configured = first_run.with_secret(settings.load())
     if not configured.secrets:
         raise settings.WrongSettings("BETTER_AUTH_SECRET: must be set, or there is nothing to sign a token with")
-    typer.echo(sign(UserId(user), configured.secrets[0], configured.expected, seconds=_seconds(expires)))
-
-
-def _seconds(text: str) -> int:
-    parts = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
-    if parts is None:
-        raise typer.BadParameter("a number and s, m, h or d is needed, like 15m, 12h or 7d", param_hint="--expires")
-    return int(parts[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[parts[2]]
+    typer.echo(sign(UserId(user), configured.secrets[0], configured.expected, seconds=seconds))
 
 
 @app.command()

@@ -9,8 +9,8 @@ import psycopg
 
 from adapters import schema
 from adapters.better_auth import BetterAuthIdentityProvider, sign
+from adapters.database_url import CONNECT_SECONDS
 from adapters.embedded_postgres import CannotStart
-from adapters.postgres import CONNECT_SECONDS
 from domain.values import UserId
 from entrypoints import first_run, settings
 from entrypoints.settings import Settings, WrongSettings

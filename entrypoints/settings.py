@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.better_auth import Expected, checked_secret
-from adapters.postgres import conninfo
+from adapters.database_url import conninfo
 
 
 class WrongSettings(Exception):

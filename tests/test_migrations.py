@@ -10,7 +10,7 @@ from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 from adapters import schema
-from adapters.postgres import direct
+from adapters.database_url import direct
 from adapters.sqlmodel_tasks import TaskRow
 from tests.databases import fresh_database
 

@@ -5,7 +5,7 @@ from alembic import context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from adapters.postgres import CONNECT_SECONDS
+from adapters.database_url import CONNECT_SECONDS
 from adapters.sqlmodel_tasks import TaskRow
 
 LOCK = 0x746F646F  # "todo"; any number will do, as long as every version of this project takes the same

@@ -120,6 +120,6 @@ def test_postgresql_and_memory_agree(database: str) -> None:
     run_state_machine_as_test(
         BothRepositories,
         settings=settings(
-            max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

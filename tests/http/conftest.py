@@ -13,7 +13,10 @@ from dependency_injector.providers import Callable, Object
 from adapters.in_memory import InMemoryTaskRepository
 from entrypoints.container import Container
 from entrypoints.http.app import create
+from entrypoints.logs import configure
 from entrypoints.settings import Settings
+
+configure()
 
 SECRET = "a secret that only the tests and Better Auth know"
 FRONTEND = "https://app.example.com"

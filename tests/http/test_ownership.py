@@ -71,7 +71,7 @@ async def _unharmed(wiring: Container, sent: list[tuple[str, str, bytes | None, 
 
 
 @given(sent=st.lists(requests(), min_size=1, max_size=8))
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 async def test_bob_reaches_nothing_of_alice(sent: list[tuple[str, str, bytes | None, bool]]) -> None:
     await _unharmed(container(), sent)
 

@@ -1,0 +1,35 @@
+"""What a database URL may look like, and what libpq makes of it."""
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+SCHEMES = ("postgres://", "postgresql://", "postgresql+psycopg://")
+CONNECT_SECONDS = 10  # Neon wakes in a few hundred milliseconds, sometimes in seconds
+
+
+def conninfo(url: str) -> str:
+    """What libpq makes of the URL, with every parameter kept. Raises ValueError, whose text never holds the URL."""
+    scheme = next((scheme for scheme in SCHEMES if url.startswith(scheme)), None)
+    if scheme is None:
+        raise ValueError(f"must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")
+    try:
+        parts = conninfo_to_dict("postgresql://" + url.removeprefix(scheme))
+        if not all(port.isdecimal() for port in str(parts.get("port", "5432")).split(",")):
+            raise psycopg.ProgrammingError
+        return make_conninfo("", **parts)
+    except psycopg.Error:  # libpq's own text quotes parts of the URL, and with them the password
+        raise ValueError(
+            "is not a URL that libpq understands: percent-encode special characters in the password, "
+            "and keep only libpq's own parameters after the question mark"
+        ) from None
+
+
+def direct(conninfo: str) -> str:
+    """The same database, without Neon's connection pooler: migrations need a session of their own."""
+    host = conninfo_to_dict(conninfo).get("host")
+    return make_conninfo(conninfo, host=str(host).replace("-pooler.", ".")) if host else conninfo
+
+
+def is_pooled(conninfo: str) -> bool:
+    """Whether the host is one of Neon's poolers: a PgBouncer in transaction mode."""
+    return "-pooler." in str(conninfo_to_dict(conninfo).get("host"))
