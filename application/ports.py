@@ -46,5 +46,6 @@ class IdentityProvider(Protocol):
     """Knows whom a token speaks for."""
 
     async def identify(self, token: str) -> UserId:
-        """Raises NotAuthenticated for anything but a valid token of a user."""
+        """Raises NotAuthenticated for anything but a valid token of a user, and IdentityUnavailable where that
+        cannot be found out now."""
         ...

@@ -29,6 +29,10 @@ class SessionTokenSent(NotAuthenticated):
     """A session token came where a signed token is needed; the message says where to get one."""
 
 
+class IdentityUnavailable(DomainError):
+    """Nobody can tell now who is calling; the same call may succeed later."""
+
+
 class NotYours(DomainError):
     """The caller asked to act as somebody else."""
 

@@ -7,10 +7,15 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Callable, Dependency, Factory, Object, Singleton
 
 from adapters.better_auth import BetterAuthIdentityProvider
+from adapters.jwks import PublishedKeys
 from adapters.postgres import open_pool, ping
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
 from application.todo_list import TodoList
 from entrypoints.settings import Settings
+
+
+def _published_keys(url: str | None) -> PublishedKeys | None:
+    return None if url is None else PublishedKeys(url)
 
 
 class Container(DeclarativeContainer):
@@ -28,5 +33,6 @@ class Container(DeclarativeContainer):
     ping = Callable(ping, pool)
 
     tasks = Singleton(SqlModelTaskRepository, pool)
-    identity = Singleton(BetterAuthIdentityProvider, settings.provided.secrets, settings.provided.expected)
+    published = Singleton(_published_keys, settings.provided.jwks_url)
+    identity = Singleton(BetterAuthIdentityProvider, settings.provided.secrets, settings.provided.expected, published)
     todo_list = Factory(TodoList, tasks=tasks, now=now)

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     better_auth_secret: Annotated[
         list[Annotated[SecretStr, AfterValidator(_secret)]], NoDecode, BeforeValidator(_comma_separated)
     ] = Field(default=[], validate_default=True)
+    better_auth_jwks_url: Annotated[str, AfterValidator(_address)] | None = None
     better_auth_issuer: str | None = None
     better_auth_audience: str | None = None
 
@@ -74,9 +75,9 @@ class Settings(BaseSettings):
     @field_validator("better_auth_secret")
     @classmethod
     def _nobody_is_let_in_by_default(cls, secrets: list[SecretStr], others: ValidationInfo) -> list[SecretStr]:
-        local = others.data.get("database_url", ...) is None and others.data.get("better_auth_url", ...) is None
-        if not secrets and not local:
-            raise ValueError("must be set: without it no token can be checked")
+        on_a_database = others.data.get("database_url") is not None
+        if on_a_database and not secrets and others.data.get("better_auth_url", ...) is None:
+            raise ValueError("must be set, or BETTER_AUTH_URL: without either no token can be checked")
         return secrets
 
     @property
@@ -87,6 +88,14 @@ class Settings(BaseSettings):
     def conninfo(self) -> str:
         assert self.database_url is not None, "a first run has to give it a database first"
         return conninfo(self.database_url.get_secret_value())
+
+    @property
+    def jwks_url(self) -> str | None:
+        """Where Better Auth publishes its keys: below its own path, which is /api/auth unless the address says else."""
+        if self.better_auth_url is None or self.better_auth_jwks_url:
+            return self.better_auth_jwks_url
+        path = urlsplit(self.better_auth_url).path.strip("/")
+        return self.better_auth_url + ("/jwks" if path else "/api/auth/jwks")
 
     @property
     def expected(self) -> Expected:

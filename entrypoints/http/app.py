@@ -28,11 +28,16 @@ def from_environment() -> FastAPI:
 
 
 def create(container: Container) -> FastAPI:
-    """The application on the container's adapters. Its lifespan closes the pool of connections."""
+    """The application on the container's adapters, which its lifespan warms up and closes."""
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        published = container.published()
+        if published:
+            published.refresh()
         yield
+        if published:
+            await published.close()
         await container.pool().dispose()
 
     app = FastAPI(

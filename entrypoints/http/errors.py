@@ -18,6 +18,7 @@ from domain.errors import (
     CredentialsExpired,
     CredentialsMissing,
     DomainError,
+    IdentityUnavailable,
     InvalidValue,
     NotAuthenticated,
     NotYours,
@@ -44,6 +45,7 @@ ANSWERS: Mapping[type[DomainError], Answer] = {
     NotAuthenticated: Answer(401, "invalid_token", "Invalid or expired token"),
     CredentialsExpired: Answer(401, "expired_token", "Invalid or expired token"),
     SessionTokenSent: Answer(401, "session_token", "Invalid or expired token"),
+    IdentityUnavailable: Answer(503, "identity_unavailable", "Tokens cannot be checked now, try again"),
     NotYours: Answer(403, "not_yours", "These tasks belong to another user"),
     TaskNotFound: Answer(404, "task_not_found", "Task not found"),
     StorageUnavailable: Answer(503, "storage_unavailable", "Storage is unavailable, try again"),
@@ -74,6 +76,7 @@ TITLES = {
 """As RFC 9110 spells them; Python's own table changes from version to version."""
 
 RETRY_AFTER = "1"  # seconds
+_PASSING = {ANSWERS[StorageUnavailable].code, ANSWERS[IdentityUnavailable].code}
 
 
 def in_user_contract(scope: Scope) -> bool:
@@ -167,7 +170,7 @@ def _problem(
     )
     if answer.status == 401:
         response.headers["WWW-Authenticate"] = _challenge(answer)
-    if answer.code == ANSWERS[StorageUnavailable].code:
+    if answer.code in _PASSING:
         response.headers["Retry-After"] = RETRY_AFTER
     return response
 

@@ -9,17 +9,20 @@ from fastapi.routing import APIRoute
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from domain.errors import InvalidValue, StorageUnavailable
+from domain.errors import IdentityUnavailable, InvalidValue, StorageUnavailable
 from entrypoints.http.body import Body
 from entrypoints.http.errors import ANSWERS, STATUS_IN_USER_CONTRACT, TITLES
 
 DESCRIPTION = """To-do lists of many users; everybody sees and changes only their own tasks.
 
-Send a JWT from Better Auth as a bearer token. The same tasks can be reached in two ways:
-
-* `/api/tasks`: the owner is whoever the token speaks for.
-* `/api/{user_id}/tasks`: the address names the owner, who must be the token's.
+Send a JWT from Better Auth as a bearer token. The same tasks can be reached in two ways, which differ in a few answers.
 """
+
+TAGS = [
+    {"name": "/api/tasks", "description": "The owner is whoever the token speaks for."},
+    {"name": "/api/{user_id}/tasks", "description": "The address names the owner, who must be the token's."},
+    {"name": "health", "description": "For whoever runs the process. Needs no token."},
+]
 
 _REF = "#/components/schemas/{model}"
 
@@ -48,7 +51,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, made once."""
     if app.openapi_schema is None:
         routes = [route for route in app.routes if isinstance(route, APIRoute)]
-        document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=routes)
+        document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, tags=TAGS, routes=routes)
         schemas = document["components"]["schemas"]
         for unused in ("HTTPValidationError", "ValidationError"):
             del schemas[unused]
@@ -103,7 +106,7 @@ def _errors(route: APIRoute, body: Body[Any] | None, operation: dict[str, Any]) 
             yield ANSWERS[StorageUnavailable].status
         return
     statuses = {failure: answer.status for failure, answer in ANSWERS.items()}
-    yield from (401, 500)
+    yield from (401, 500, ANSWERS[IdentityUnavailable].status)
     if "{user_id}" in route.path:
         statuses |= STATUS_IN_USER_CONTRACT
         yield 403
@@ -121,7 +124,7 @@ def _error(status: int) -> dict[str, Any]:
     if status == 401:
         headers["WWW-Authenticate"] = _header("RFC 6750 section 3.")
     if status >= 500:
-        headers["Retry-After"] = _header("Seconds after which to try again, where storage was unavailable.")
+        headers["Retry-After"] = _header("Seconds after which to try again, where storage or identity was unavailable.")
     schema = {"schema": {"$ref": _REF.format(model="Problem")}}
     return {
         "description": TITLES[status],
