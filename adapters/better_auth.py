@@ -73,8 +73,12 @@ class BetterAuthIdentityProvider(IdentityProvider):
         self._remembered = _Remembered(now)
 
     async def identify(self, token: str) -> UserId:
-        version = self._published.version if self._published else 0
-        return self._remembered.user(token, version) or await self._check(token)
+        return self._remembered.user(token, self._version) or await self._check(token)
+
+    @property
+    def _version(self) -> int:
+        """Of the keys that tokens are checked with. The secrets stay the same."""
+        return self._published.version if self._published else 0
 
     async def _check(self, token: str) -> UserId:
         if len(token) > LONGEST_TOKEN:
@@ -88,7 +92,7 @@ class BetterAuthIdentityProvider(IdentityProvider):
             raise CredentialsExpired from None
         except (jwt.PyJWTError, InvalidValue):
             raise NotAuthenticated from None
-        self._remembered.add(token, user, claims["exp"])
+        self._remembered.add(token, self._version, user, claims["exp"])
         return user
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -130,20 +134,24 @@ class _Remembered:
         self._good: dict[str, tuple[UserId, float]] = {}
 
     def user(self, token: str, version: int) -> UserId | None:
-        if version != self._version:
-            self._version = version
-            self._good.clear()
+        self._follow(version)
         user, expires = self._good.get(token, (None, 0.0))
         if user is not None and expires <= self._now():
             del self._good[token]
             return None
         return user
 
-    def add(self, token: str, user: UserId, expires: float) -> None:
+    def add(self, token: str, version: int, user: UserId, expires: float) -> None:
+        self._follow(version)
         if expires > self._now():  # within the leeway it is checked each time
             if len(self._good) >= MOST_REMEMBERED:
                 del self._good[next(iter(self._good))]
             self._good[token] = (user, expires)
+
+    def _follow(self, version: int) -> None:
+        if version != self._version:
+            self._version = version
+            self._good.clear()
 
 
 def _user(claims: dict[str, Any]) -> UserId:

@@ -24,6 +24,7 @@ STOP_SECONDS = 30
 SETTINGS = {"listen_addresses": "", "unix_socket_permissions": "0700", "timezone": "UTC", "log_timezone": "UTC"}
 THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 _NOBODY = 65534
+_PREFIX = "todo-pg-"
 
 
 class CannotStart(Exception):
@@ -86,8 +87,11 @@ def _log(data: Path) -> Path:
 
 def _url(data: Path) -> str:
     """Of whatever server the pid file names; one that nobody answers at while it names none yet."""
-    sockets = "".join(_pid_file(data)[4:5]) or "/nowhere"
-    return f"postgresql://postgres@/postgres?host={quote(sockets, safe='')}"
+    return f"postgresql://postgres@/postgres?host={quote(_sockets(data) or '/nowhere', safe='')}"
+
+
+def _sockets(data: Path) -> str:
+    return "".join(_pid_file(data)[4:5])
 
 
 def _postmaster(data: Path) -> int | None:
@@ -114,8 +118,7 @@ def _serves(pid: int, data: Path) -> bool:
 
 def _clear(data: Path) -> None:
     """Removes what a server that is gone had left outside its data."""
-    for sockets in _pid_file(data)[4:5]:
-        shutil.rmtree(sockets, ignore_errors=True)
+    _remove(_sockets(data))
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -132,7 +135,7 @@ def _start(data: Path, throwaway: bool) -> int:
     binaries = _binaries()
     if not (data / "PG_VERSION").exists():
         _create(data, binaries)
-    sockets = tempfile.mkdtemp(prefix="todo-pg-", dir=_short_folder())
+    sockets = tempfile.mkdtemp(prefix=_PREFIX, dir=_short_folder())
     settings = {**SETTINGS, **(THROWAWAY if throwaway else {}), "unix_socket_directories": sockets}
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     return _spawn([*_unprivileged(), str(binaries / "postgres"), "-D", str(data), *options], _log(data))
@@ -174,14 +177,19 @@ def _stop(data: Path) -> None:
     pid = _postmaster(data)
     if pid is None:
         return
-    sockets = _pid_file(data)[4:5]
+    sockets = _sockets(data)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)
     deadline = time.monotonic() + STOP_SECONDS
     while not _gone(pid, data) and time.monotonic() < deadline:
         time.sleep(0.005)
-    for folder in sockets:
-        shutil.rmtree(folder, ignore_errors=True)
+    _remove(sockets)
+
+
+def _remove(sockets: str) -> None:
+    """Only what this launcher made: a pid file may say anything."""
+    if Path(sockets).name.startswith(_PREFIX):
+        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _gone(pid: int, data: Path) -> bool:

@@ -79,6 +79,14 @@ class PublishedKeys:
             raise IdentityUnavailable
         return usable.get(kid, ())
 
+    async def algorithms(self) -> Sequence[str]:
+        """What the published keys are good for. Raises IdentityUnavailable."""
+        if not self._usable():
+            await self._hear_of_new_keys()
+        if not self._usable():
+            raise IdentityUnavailable
+        return sorted({key.algorithm_name for same in self._usable().values() for key in same})
+
     def refresh(self) -> asyncio.Task[None]:
         """Begins to fetch, unless that has begun already, and does not wait."""
         if self._fetching is None:

@@ -3,12 +3,15 @@
 Alembic is imported where it is used, so that a process that only serves starts without it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from adapters.database_url import CONNECT_SECONDS, direct
+from domain.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -20,23 +23,19 @@ HEAD = max(step.name[:4] for step in (_MIGRATIONS / "versions").glob("[0-9]*.py"
 
 
 def migrate(conninfo: str) -> None:
-    """Brings the schema to this code's revision; a newer one stays. Of two at once one waits, both succeed."""
+    """Brings the schema to this code's revision; a newer one stays. Of two at once one waits, both succeed.
+
+    Raises StorageUnavailable.
+    """
     if needs_migration(revision(conninfo)):
         from alembic import command
 
-        command.upgrade(_config(conninfo), "head")
-
-
-def unmigrate(conninfo: str) -> None:
-    """Takes every migration back, and with them every task."""
-    from alembic import command
-
-    command.downgrade(_config(conninfo), "base")
+        command.upgrade(alembic_config(conninfo), "head")
 
 
 def revision(conninfo: str) -> str | None:
-    """The revision that the database has; None where it was never migrated. Raises psycopg.Error."""
-    with psycopg.connect(direct(conninfo), connect_timeout=CONNECT_SECONDS, autocommit=True) as connection:
+    """The revision that the database has; None where it was never migrated. Raises StorageUnavailable."""
+    with _connection(conninfo) as connection:
         found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
         if found is None or found[0] is None:
             return None
@@ -44,12 +43,27 @@ def revision(conninfo: str) -> str | None:
         return str(row[0]) if row else None
 
 
+def server(conninfo: str) -> str:
+    """What answers, and where. Raises StorageUnavailable."""
+    with _connection(conninfo) as connection:
+        return f"PostgreSQL {connection.info.parameter_status('server_version')} at {connection.info.host}"
+
+
+@contextmanager
+def _connection(conninfo: str) -> Iterator[psycopg.Connection]:
+    try:
+        with psycopg.connect(direct(conninfo), connect_timeout=CONNECT_SECONDS, autocommit=True) as connection:
+            yield connection
+    except psycopg.OperationalError as failure:  # whose first line never holds the password
+        raise StorageUnavailable(str(failure).partition("\n")[0].strip()) from failure
+
+
 def needs_migration(revision: str | None) -> bool:
     """Whether this code is ahead of the database. Behind it is fine: a newer version is being rolled out."""
     return revision is None or revision < HEAD
 
 
-def _config(conninfo: str) -> "Config":
+def alembic_config(conninfo: str) -> "Config":
     from alembic.config import Config
 
     config = Config()

@@ -70,11 +70,13 @@ _TASKS = SQLModel.metadata.tables["tasks"]
 _MINE = _TASKS.c.user_id == bindparam("owner")
 _THIS = and_(_MINE, _TASKS.c.id == bindparam("task_id"))
 
-# Built once; each runs alone on an autocommit connection, in one round trip. None of them can be run without an owner.
+# Built once; each runs alone on an autocommit connection, in one round trip. Without an owner none of them can be run,
+# and a task without one cannot be stored.
 _ADD = insert(_TASKS).returning(_TASKS)
 _GET = select(_TASKS).where(_THIS)
 _LIST = (
     select(_TASKS)
+    # Where nothing is wanted, each task is compared with itself: one statement serves every filter.
     .where(_MINE, _TASKS.c.completed == func.coalesce(bindparam("wanted", type_=Boolean), _TASKS.c.completed))
     .order_by(_TASKS.c.user_id, _TASKS.c.id)
 )

@@ -29,13 +29,16 @@ class TodoList:
         return await self.tasks.get(self.owner, task_id)
 
     async def edit(self, task_id: TaskId, changes: Changes) -> Task:
-        return await self.tasks.update(self.owner, task_id, lambda task: task.edit(changes, self.now()))
+        at = self.now()
+        return await self.tasks.update(self.owner, task_id, lambda task: task.edit(changes, at))
 
     async def complete(self, task_id: TaskId) -> Task:
-        return await self.tasks.update(self.owner, task_id, lambda task: task.complete(self.now()))
+        at = self.now()
+        return await self.tasks.update(self.owner, task_id, lambda task: task.complete(at))
 
     async def toggle(self, task_id: TaskId) -> Task:
-        return await self.tasks.update(self.owner, task_id, lambda task: task.toggle(self.now()))
+        at = self.now()
+        return await self.tasks.update(self.owner, task_id, lambda task: task.toggle(at))
 
     async def delete(self, task_id: TaskId) -> None:
         await self.tasks.remove(self.owner, task_id)

@@ -16,9 +16,17 @@ class _Text(str):
     def __new__(cls, text: str) -> Self:
         if not cls.SHORTEST <= len(text) <= cls.LONGEST:
             raise InvalidValue(cls.FIELD, f"must have {cls.SHORTEST} to {cls.LONGEST} characters")
-        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        if "\0" in text or not _is_unicode(text):
             raise InvalidValue(cls.FIELD, "must not contain NUL or half a surrogate pair")
         return super().__new__(cls, text)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Title(_Text):

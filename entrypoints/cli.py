@@ -59,7 +59,7 @@ def token(
     user: Annotated[str, typer.Option(help="The user id that the token speaks for.")],
     expires: Annotated[str, typer.Option(help="How long it is good for, like 15m, 12h or 7d.")] = "12h",
 ) -> None:
-    """Print a token for development. Only where a shared secret is configured."""
+    """Print a token for development, signed with the shared secret; a first run makes its secret."""
     seconds = _seconds(expires)
     from adapters.better_auth import sign
     from domain.values import UserId
@@ -109,11 +109,8 @@ def main() -> None:
 
 def _words(failure: Exception) -> str | None:
     """What a person can do about it; None for a defect of ours."""
-    import psycopg
-    from sqlalchemy.exc import OperationalError
-
     from adapters.embedded_postgres import CannotStart
-    from domain.errors import InvalidValue
+    from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.server import CannotListen, NotMigrated
     from entrypoints.settings import WrongSettings
 
@@ -124,19 +121,13 @@ def _words(failure: Exception) -> str | None:
             return str(failure)
         case InvalidValue():
             return f"{failure.field} {failure}"
-        case psycopg.OperationalError() | OperationalError():
-            return f"The database at DATABASE_URL cannot be reached: {_last_line(failure)}"
+        case StorageUnavailable():
+            return f"The database at DATABASE_URL cannot be reached: {failure}"
         case OSError() if failure.filename:
             path = Path(failure.filename).absolute()
-            return f"{path} cannot be used ({failure.strerror}): change its owner, or run in another folder."
+            return f"{path} cannot be used ({failure.strerror}): see to it, or run in another folder."
         case _:
             return None
-
-
-def _last_line(failure: Exception) -> str:
-    """Of what libpq says, which never holds the password."""
-    cause = getattr(failure, "orig", None) or failure
-    return str(cause).strip().splitlines()[-1].strip()
 
 
 if __name__ == "__main__":

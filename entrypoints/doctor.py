@@ -5,12 +5,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import psycopg
-
 from adapters import schema
 from adapters.better_auth import BetterAuthIdentityProvider, sign
-from adapters.database_url import CONNECT_SECONDS
 from adapters.embedded_postgres import CannotStart
+from adapters.jwks import PublishedKeys
+from domain.errors import IdentityUnavailable, NotAuthenticated, StorageUnavailable
 from domain.values import UserId
 from entrypoints import first_run, settings
 from entrypoints.settings import Settings, WrongSettings
@@ -26,41 +25,65 @@ class Finding:
 
 
 def findings() -> Iterator[Finding]:
-    """One for each thing that could be looked at: without settings there is nothing else to see."""
+    """One for each thing that can be looked at: without settings there is nothing else to see."""
     try:
         configured = settings.load()
     except WrongSettings as wrong:
         yield from (Finding("settings", False, line) for line in str(wrong).splitlines())
         return
+    where = "complete" if configured.database_url else "no DATABASE_URL, so a private PostgreSQL in .todo/"
+    yield Finding("settings", True, where)
     try:
-        with first_run.with_database(configured) as completed:
-            yield Finding("settings", True, "complete" if configured.database_url else "none needed: a first run")
-            yield from _database(completed)
-            yield _identity(completed)
+        with first_run.with_database(configured) as settled:
+            yield from _database(configured, settled)
+            yield from _identity(settled)
     except CannotStart as reason:
         yield Finding("database", False, str(reason))
 
 
-def _database(completed: Settings) -> Iterator[Finding]:
+def _database(configured: Settings, settled: Settings) -> Iterator[Finding]:
+    try:
+        started = time.perf_counter()
+        server = schema.server(settled.conninfo)
+        milliseconds = (time.perf_counter() - started) * 1000
+        revision = schema.revision(settled.conninfo)
+    except StorageUnavailable as failure:
+        yield Finding("database", False, f"cannot be reached: {failure}")
+        return
+    yield Finding("database", True, f"{server}, answered in {milliseconds:.0f} ms")
+    if not schema.needs_migration(revision):
+        yield Finding("schema", True, f"at revision {revision}")
+    elif configured.database_url is None:
+        yield Finding("schema", True, "`todo serve` will migrate it")
+    else:
+        yield Finding("schema", False, f"at revision {revision or 'none'}: run `todo migrate`")
+
+
+def _identity(settled: Settings) -> Iterator[Finding]:
+    if settled.secrets:
+        yield Finding("secret", _accepts_its_own(settled), f"HS256 with {len(settled.secrets)} shared secret(s)")
+    if settled.jwks_url:
+        yield asyncio.run(_published(settled.jwks_url))
+
+
+def _accepts_its_own(settled: Settings) -> bool:
+    """Whether a token signed here is accepted, as any other would be."""
+    identity = BetterAuthIdentityProvider(settled.secrets, settled.expected)
+    token = sign(UserId("doctor"), settled.secrets[0], settled.expected, seconds=60)
+    try:
+        return asyncio.run(identity.identify(token)) == "doctor"
+    except NotAuthenticated:
+        return False
+
+
+async def _published(url: str) -> Finding:
+    keys = PublishedKeys(url)
     started = time.perf_counter()
     try:
-        with psycopg.connect(completed.conninfo, connect_timeout=CONNECT_SECONDS) as connection:
-            server = connection.info
-            words = f"PostgreSQL {server.parameter_status('server_version')} at {server.host}"
-        revision = schema.revision(completed.conninfo)
-    except psycopg.OperationalError as failure:
-        yield Finding("database", False, f"cannot be reached: {str(failure).strip().splitlines()[-1].strip()}")
-        return
-    yield Finding("database", True, f"{words}, answered in {(time.perf_counter() - started) * 1000:.0f} ms")
-    if schema.needs_migration(revision):
-        yield Finding("schema", False, f"at revision {revision or 'none'}: run `todo migrate`")
-    else:
-        yield Finding("schema", True, f"at revision {revision}")
-
-
-def _identity(completed: Settings) -> Finding:
-    """By a token of our own, accepted as any other would be."""
-    identity = BetterAuthIdentityProvider(completed.secrets, completed.expected)
-    tokens = [sign(UserId("doctor"), secret, completed.expected, seconds=60) for secret in completed.secrets]
-    users = {asyncio.run(identity.identify(token)) for token in tokens}
-    return Finding("identity", users == {"doctor"}, f"HS256 with {len(tokens)} shared secret(s)")
+        algorithms = await keys.algorithms()
+    except IdentityUnavailable:
+        return Finding("keys", False, f"no usable keys at {url}: is the jwt plugin on, and the address right?")
+    finally:
+        await keys.close()
+    milliseconds = (time.perf_counter() - started) * 1000
+    return Finding("keys", True, f"{', '.join(algorithms)} at {url}, answered in {milliseconds:.0f} ms")

@@ -7,7 +7,7 @@ import structlog
 
 
 def configure() -> None:
-    """Everything goes to standard error, uvicorn's and the libraries' own words (warnings and worse) included."""
+    """Every line goes to standard error, uvicorn's and the libraries' own words (warnings and worse) included."""
     at_terminal = sys.stderr.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import psycopg
 import typer
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
@@ -18,6 +17,7 @@ from uvicorn.supervisors import ChangeReload, Multiprocess
 
 from adapters import schema
 from adapters.better_auth import sign
+from domain.errors import StorageUnavailable
 from domain.values import UserId
 from entrypoints import first_run, logs, settings
 from entrypoints.settings import Settings
@@ -40,10 +40,10 @@ def serve(host: str, port: int, *, workers: int, reload: bool) -> None:
         signal.signal(number, _leave)  # uvicorn raises the signal once more when it is done: clean up, then exit 0
     logs.configure()
     configured = settings.load()
-    with _listening(host, port) as listener, first_run.with_database(configured) as completed:
-        _see_to_schema(configured, completed)
-        _hand_down(completed)
-        _greet(configured, completed, listener)
+    with _listening(host, port) as listener, first_run.with_database(configured) as settled:
+        _see_to_schema(configured, settled)
+        _hand_down(settled)
+        _greet(configured, settled, listener)
         _run(listener, workers, reload)
 
 
@@ -69,34 +69,34 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _see_to_schema(configured: Settings, completed: Settings) -> None:
+def _see_to_schema(configured: Settings, settled: Settings) -> None:
     """Migrates the private database; never somebody's own in passing. One that is away is waited for."""
     try:
-        outdated = schema.needs_migration(schema.revision(completed.conninfo))
-    except psycopg.OperationalError:
+        outdated = schema.needs_migration(schema.revision(settled.conninfo))
+    except StorageUnavailable:
         typer.echo("The database does not answer yet. Serving anyway; /readyz tells when it does.", err=True)
         return
     if outdated and configured.database_url is not None:
         raise NotMigrated("The database's schema is not up to date: run `todo migrate` first.")
     if outdated:
-        schema.migrate(completed.conninfo)
+        schema.migrate(settled.conninfo)
 
 
-def _hand_down(completed: Settings) -> None:
+def _hand_down(settled: Settings) -> None:
     """To the processes that serve: they read the environment like any other."""
-    assert completed.database_url is not None
-    os.environ["DATABASE_URL"] = completed.database_url.get_secret_value()
-    os.environ["BETTER_AUTH_SECRET"] = ",".join(completed.secrets)
+    assert settled.database_url is not None
+    os.environ["DATABASE_URL"] = settled.database_url.get_secret_value()
+    os.environ["BETTER_AUTH_SECRET"] = ",".join(settled.secrets)
 
 
-def _greet(configured: Settings, completed: Settings, listener: socket.socket) -> None:
+def _greet(configured: Settings, settled: Settings, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     lines = [f"Listening at  {address}", f"Docs at       {address}/docs"]
     if configured.database_url is None:
         lines += [f"Data in       {first_run.FOLDER.absolute()}"]
-    if completed.better_auth_secret != configured.better_auth_secret:
-        token = sign(UserId("me"), completed.secrets[0], completed.expected, seconds=7 * 86400)
+    if settled.better_auth_secret != configured.better_auth_secret:
+        token = sign(UserId("me"), settled.secrets[0], settled.expected, seconds=7 * 86400)
         lines += [
             "",
             "No Better Auth is configured, so here is a token for development (7 days). Try it:",

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
 @contextmanager
@@ -18,3 +18,13 @@ def fresh_database(server: str, name: str, template: str = "template0") -> Itera
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(database, copied))
         yield make_conninfo(server, dbname=name)
         connection.execute(drop)
+
+
+def url(conninfo: str) -> str:
+    """The conninfo as a DATABASE_URL."""
+    parts = conninfo_to_dict(conninfo)
+    host = str(parts.pop("host"))
+    query = "&".join(f"{name}={value}" for name, value in parts.items() if name != "dbname")
+    return f"postgresql://{'' if host.startswith('/') else host}/{parts['dbname']}?{query}" + (
+        f"&host={host.replace('/', '%2F')}" if host.startswith("/") else ""
+    )

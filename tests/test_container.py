@@ -1,28 +1,28 @@
 """dependency-injector does not check what it passes to constructors: every provider is built here, and used."""
 
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from domain.task import Draft
 from domain.values import Title, UserId
 from entrypoints.container import Container
 from entrypoints.settings import Settings
+from tests.databases import url
 from tests.http.conftest import SECRET, token
-
-
-def url(conninfo: str) -> str:
-    parts = conninfo_to_dict(conninfo)
-    host = str(parts.pop("host"))
-    query = "&".join(f"{name}={value}" for name, value in parts.items() if name != "dbname")
-    return f"postgresql://{'' if host.startswith('/') else host}/{parts['dbname']}?{query}" + (
-        f"&host={host.replace('/', '%2F')}" if host.startswith("/") else ""
-    )
 
 
 async def test_every_provider_can_be_built_and_used(database: str, pool: AsyncEngine) -> None:
     settings = Settings(_env_file=None, database_url=url(database), better_auth_secret=SECRET, database_connections=3)
     container = Container(settings=settings)
-    assert set(container.providers) == {"settings", "now", "pool", "ping", "tasks", "identity", "todo_list"}
+    assert set(container.providers) == {
+        "settings",
+        "now",
+        "pool",
+        "ping",
+        "tasks",
+        "published",
+        "identity",
+        "todo_list",
+    }
     await container.ping()
     alice = await container.identity().identify(token("alice"))
     todo = container.todo_list(owner=UserId(alice))

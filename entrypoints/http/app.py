@@ -16,7 +16,7 @@ from entrypoints.http import docs, health, openapi, tasks, user_tasks
 from entrypoints.http.authentication import Authentication
 from entrypoints.http.body import BodyLimit
 from entrypoints.http.cors import Cors
-from entrypoints.http.errors import Errors, answer
+from entrypoints.http.errors import Errors, handle
 from entrypoints.http.request_log import RequestLog
 from entrypoints.logs import configure
 
@@ -57,7 +57,7 @@ def create(container: Container) -> FastAPI:
             Middleware(Authentication, identity=container.identity()),
             Middleware(BodyLimit),
         ],
-        exception_handlers={HTTPException: answer, RequestValidationError: answer},
+        exception_handlers={HTTPException: handle, RequestValidationError: handle},
     )
     app.state.todo_list = container.todo_list
     app.state.ping = container.ping

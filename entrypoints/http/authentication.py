@@ -18,7 +18,7 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and f"{scope['path']}/".startswith("/api/"):
-            scope["state"]["caller"] = await self._identity.identify(_bearer_token(scope))
+            scope.setdefault("state", {})["caller"] = await self._identity.identify(_bearer_token(scope))
         await self._app(scope, receive, send)
 
 

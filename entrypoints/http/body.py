@@ -25,7 +25,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         length = Headers(scope=scope).get("content-length", "0") if scope["type"] == "http" else "0"
-        if length.isdecimal() and int(length[:20]) > LONGEST:
+        if length.isdecimal() and int(length[:20]) > LONGEST:  # twenty digits say enough
             raise HTTPException(413)
         received = 0
 
@@ -43,7 +43,8 @@ class BodyLimit:
 class Body(Generic[T]):
     """A FastAPI dependency: the JSON object in the body, checked against a TypedDict and made into what it stands for.
 
-    Raises RequestValidationError with every fault of it, and HTTPException(415) for another declared media type.
+    Raises RequestValidationError with the faults of all fields, InvalidValue where they contradict each other, and
+    HTTPException(415) for another declared media type.
     FastAPI's own bodies are parsed before any dependency runs; this one waits until it is known whose tasks are meant.
     """
 
@@ -55,7 +56,7 @@ class Body(Generic[T]):
 
     async def __call__(self, request: Request) -> T:
         body = await request.body()
-        if not body and not self.required:
+        if not self.required and not body.strip():
             return self._make()
         if body and not _says_json(request):
             raise HTTPException(415)
@@ -67,7 +68,7 @@ class Body(Generic[T]):
 
 
 def _says_json(request: Request) -> bool:
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    media_type = (request.headers.get("content-type") or "application/json").partition(";")[0].strip().lower()
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 

@@ -18,7 +18,7 @@ class Cors(CORSMiddleware):
             allow_credentials=True,
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
             allow_headers=("Authorization", "Content-Type", "X-Request-ID"),
-            expose_headers=("Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+            expose_headers=("Allow", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:

@@ -2,9 +2,8 @@
 
 from importlib.resources import files
 
-from starlette.requests import Request
+from fastapi.routing import APIRoute
 from starlette.responses import Response
-from starlette.routing import Route
 
 _POLICY = "; ".join(
     (
@@ -44,7 +43,7 @@ _START = b"""SwaggerUIBundle({
 """
 
 
-def routes() -> list[Route]:
+def routes() -> list[APIRoute]:
     """The page and its parts, read once. Swagger UI itself comes with the package fastapi-offline."""
     static = files("fastapi_offline") / "static"
     parts = {
@@ -57,14 +56,14 @@ def routes() -> list[Route]:
     return [_route(path, content, media_type) for path, (content, media_type) in parts.items()]
 
 
-def _route(path: str, content: bytes, media_type: str) -> Route:
+def _route(path: str, content: bytes, media_type: str) -> APIRoute:
     headers = {
         "Content-Security-Policy": _POLICY,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
     }
 
-    async def answer(request: Request) -> Response:
+    async def part() -> Response:
         return Response(content, headers=headers, media_type=media_type)
 
-    return Route(path, answer, include_in_schema=False)
+    return APIRoute(path, part, include_in_schema=False)

@@ -79,7 +79,7 @@ RETRY_AFTER = "1"  # seconds
 _PASSING = {ANSWERS[StorageUnavailable].code, ANSWERS[IdentityUnavailable].code}
 
 
-def in_user_contract(scope: Scope) -> bool:
+def _in_user_contract(scope: Scope) -> bool:
     route = scope.get("route")
     return route is not None and route.path.startswith("/api/{user_id}/")
 
@@ -108,7 +108,7 @@ class Errors:
             await _answer(scope, failure)(scope, receive, send)
 
 
-async def answer(request: Request, failure: Exception) -> Response:
+async def handle(request: Request, failure: Exception) -> Response:
     """The same for what FastAPI raises and would otherwise answer in its own way."""
     return _answer(request.scope, failure)
 
@@ -116,26 +116,28 @@ async def answer(request: Request, failure: Exception) -> Response:
 def _answer(scope: Scope, failure: Exception) -> Response:
     match failure:
         case RequestValidationError():
-            return _problem(scope, _for(scope, InvalidValue), errors=[_invalid(error) for error in failure.errors()])
+            return _problem(
+                scope, _in_contract(scope, InvalidValue), errors=[_invalid(error) for error in failure.errors()]
+            )
         case InvalidValue():
             errors = [{"field": failure.field, "message": str(failure)}]
-            return _problem(scope, _for(scope, InvalidValue), errors=errors)
+            return _problem(scope, _in_contract(scope, InvalidValue), errors=errors)
         case SessionTokenSent():
             return _problem(scope, ANSWERS[SessionTokenSent], hint=str(failure))
         case DomainError():
-            return _problem(scope, _for(scope, type(failure)))
+            return _problem(scope, _in_contract(scope, type(failure)))
         case HTTPException(status_code=405):
             return _problem(scope, _OF_HTTP[405], headers={"Allow": ", ".join(_allowed_methods(scope))})
         case HTTPException() if failure.status_code in _OF_HTTP:
             return _problem(scope, _OF_HTTP[failure.status_code])
         case _:
-            _log.error("defect", request_id=request_id(scope), exc_info=failure)
+            _log.error("defect", request_id=_request_id(scope), exc_info=failure)
             return _problem(scope, _DEFECT)
 
 
-def _for(scope: Scope, failure: type[DomainError]) -> Answer:
+def _in_contract(scope: Scope, failure: type[DomainError]) -> Answer:
     answer = ANSWERS[failure]
-    if in_user_contract(scope) and failure in STATUS_IN_USER_CONTRACT:
+    if _in_user_contract(scope) and failure in STATUS_IN_USER_CONTRACT:
         return replace(answer, status=STATUS_IN_USER_CONTRACT[failure])
     return answer
 
@@ -158,7 +160,7 @@ def _problem(
         "code": answer.code,
         "detail": answer.detail,
         "error": answer.detail,
-        "request_id": request_id(scope),
+        "request_id": _request_id(scope),
         **more,
     }
     wanted = ",".join(Headers(scope=scope).getlist("accept")).lower()
@@ -188,6 +190,6 @@ def _allowed_methods(scope: Scope) -> list[str]:
     return sorted({method for route in routes for method in route.methods})
 
 
-def request_id(scope: Scope) -> str:
+def _request_id(scope: Scope) -> str:
     """What the request log gave this request."""
     return str(scope["state"]["request_id"])

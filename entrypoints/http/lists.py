@@ -6,6 +6,7 @@ from fastapi import Depends, Path, Request
 
 from application.todo_list import TodoList
 from domain.ownership import acting_as
+from domain.values import UserId
 
 
 async def _my_list(request: Request) -> TodoList:
@@ -18,7 +19,7 @@ async def _list_of(
     return _list(request, acting_as(user_id, caller=request.state.caller))
 
 
-def _list(request: Request, owner: str) -> TodoList:
+def _list(request: Request, owner: UserId) -> TodoList:
     todo_list: TodoList = request.app.state.todo_list(owner=owner)
     return todo_list
 

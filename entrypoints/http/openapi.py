@@ -50,7 +50,7 @@ class Problem(TypedDict):
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, made once."""
     if app.openapi_schema is None:
-        routes = [route for route in app.routes if isinstance(route, APIRoute)]
+        routes = [route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema]
         document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, tags=TAGS, routes=routes)
         schemas = document["components"]["schemas"]
         for unused in ("HTTPValidationError", "ValidationError"):

@@ -53,14 +53,14 @@ def test_the_doctor_finds_a_first_run_well(todo: Todo) -> None:
         examined = todo.run("doctor")
     assert examined.returncode == 0
     lines = examined.stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [["ok", it] for it in ("settings", "database", "schema", "identity")]
+    assert [line.split()[:2] for line in lines] == [["ok", it] for it in ("settings", "database", "schema", "secret")]
 
 
 def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
     examined = todo.run("doctor", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/app", BETTER_AUTH_SECRET=SECRET)
     assert examined.returncode == 1
     assert "FAIL  database  cannot be reached" in examined.stdout
-    assert "ok    identity" in examined.stdout
+    assert "ok    secret" in examined.stdout
     wrong = todo.run("doctor", DATABASE_URL="mysql://me:hunter2@h/d", BETTER_AUTH_SECRET="hunter2")
     assert wrong.returncode == 1
     assert wrong.stdout.count("FAIL  settings") == 2

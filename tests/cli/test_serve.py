@@ -12,8 +12,7 @@ import psycopg
 import pytest
 
 from tests.cli.conftest import PATIENCE, Todo
-from tests.databases import fresh_database
-from tests.test_container import url
+from tests.databases import fresh_database, url
 
 SECRET = {"BETTER_AUTH_SECRET": "a secret of at least thirty-two bytes"}
 
@@ -130,9 +129,7 @@ def test_a_folder_that_cannot_be_used_is_one_clear_line(todo: Todo) -> None:
     (todo.folder / ".todo").write_text("in the way")
     refused = todo.run("serve", "--port", "0")
     assert refused.returncode == 1
-    assert re.fullmatch(
-        r"/.*/\.todo cannot be used \(.*\): change its owner, or run in another folder\.\n", refused.stderr
-    )
+    assert re.fullmatch(r"/.*/\.todo cannot be used \(.*\): see to it, or run in another folder\.\n", refused.stderr)
 
 
 def test_a_database_of_one_s_own_must_be_migrated_first(todo: Todo, server: str, worker_id: str) -> None:

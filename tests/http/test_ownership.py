@@ -4,16 +4,19 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+from dependency_injector.providers import Object
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from adapters.in_memory import InMemoryIdentityProvider
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from domain.values import UserId
 from entrypoints.container import Container
-from tests.http.conftest import bearer, client, container
+from tests.http.conftest import client, container
 from tests.strategies import any_text
 
-ALICE, PRIVATE = "alice", "a private matter of hers"
+PRIVATE = "a private matter of hers"
 
 encodings = st.sampled_from(
     [
@@ -51,8 +54,10 @@ def requests(draw: st.DrawFn) -> tuple[str, str, bytes | None, bool]:
 
 
 async def _unharmed(wiring: Container, sent: list[tuple[str, str, bytes | None, bool]]) -> None:
+    known = {"token of alice": UserId("alice"), "token of bob": UserId("bob")}
+    wiring.identity.override(Object(InMemoryIdentityProvider(known)))
     async with client(wiring) as web:
-        hers, his = bearer(ALICE), bearer("bob")
+        hers, his = {"Authorization": "Bearer token of alice"}, {"Authorization": "Bearer token of bob"}
         task: dict[str, Any] = (
             await web.post("/api/tasks", json={"title": PRIVATE, "description": PRIVATE}, headers=hers)
         ).json()
@@ -81,8 +86,6 @@ async def test_bob_reaches_nothing_of_alice(sent: list[tuple[str, str, bytes | N
 async def test_bob_reaches_nothing_of_alice_in_postgresql(
     pool: AsyncEngine, sent: list[tuple[str, str, bytes | None, bool]]
 ) -> None:
-    from dependency_injector.providers import Object
-
     wiring = container()
     wiring.tasks.override(Object(SqlModelTaskRepository(pool)))
     await _unharmed(wiring, sent)

@@ -324,7 +324,8 @@ async def test_the_event_loop_goes_on_while_keys_are_fetched(server: KeyServer) 
 
 async def found(*listed: object, kid: str = "k") -> list[str]:
     """The algorithms of the keys with that id, in a set of these and one that is good."""
-    async with key_server(answer(json.dumps({"keys": [*listed, ED]}).encode())) as server:
+    good = public_jwk("EdDSA", kid="good")
+    async with key_server(answer(json.dumps({"keys": [*listed, good]}).encode())) as server:
         keys = PublishedKeys(server.url)
         try:
             return [key.algorithm_name for key in await keys.find(kid)]
@@ -393,12 +394,12 @@ SECRET_KEY = {"kty": "oct", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA
 )
 async def test_keys_that_cannot_be_used_are_passed_over(jwk: dict[str, Any]) -> None:
     assert await found(jwk) == []
-    assert await found(jwk, kid="EdDSA-0") == ["EdDSA"]
+    assert await found(jwk, kid="good") == ["EdDSA"]
 
 
 @pytest.mark.parametrize("kid", ["", None, 5, ["k"]])
 async def test_keys_without_an_id_are_passed_over(kid: object) -> None:
-    assert await found(public_jwk("ES256", kid=kid), kid="EdDSA-0") == ["EdDSA"]
+    assert await found(public_jwk("ES256", kid=kid), kid="good") == ["EdDSA"]
 
 
 async def test_keys_with_one_id_are_all_tried() -> None:

@@ -1,0 +1,322 @@
+"""Tokens that were signed with a published key, as Better Auth's jwt plugin hands them out, and what resembles them."""
+
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from adapters.better_auth import MOST_REMEMBERED, BetterAuthIdentityProvider, Expected
+from adapters.jwks import PublishedKeys
+from domain.errors import CredentialsExpired, IdentityUnavailable, NotAuthenticated
+from tests.identity.issuer import (
+    ALGORITHMS,
+    ORIGIN,
+    KeyServer,
+    answer,
+    key_server,
+    key_set,
+    private_key,
+    public_jwk,
+    token,
+)
+
+SECRET = "a secret of at least thirty-two bytes"
+EVERYTHING = [public_jwk(algorithm) for algorithm in ALGORITHMS]
+
+
+class Clock:
+    """A clock that a test moves: the wall's time for tokens, any time for keys."""
+
+    def __init__(self) -> None:
+        self.time = time.time()
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[KeyServer]:
+    async with key_server(key_set(*EVERYTHING)) as running:
+        yield running
+
+
+@pytest.fixture
+async def keys(server: KeyServer, clock: Clock) -> AsyncIterator[PublishedKeys]:
+    published = PublishedKeys(server.url, now=clock, timeout=1)
+    yield published
+    await published.close()
+
+
+@pytest.fixture
+def identity(keys: PublishedKeys, clock: Clock) -> BetterAuthIdentityProvider:
+    return BetterAuthIdentityProvider([SECRET], Expected(ORIGIN, ORIGIN), keys, clock)
+
+
+async def refused(identity: BetterAuthIdentityProvider, bad: str) -> type[NotAuthenticated]:
+    with pytest.raises(NotAuthenticated) as refusal:
+        await identity.identify(bad)
+    return refusal.type
+
+
+def part(content: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+
+
+# Accepted
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_a_token_of_every_algorithm_of_better_auth_is_accepted(
+    identity: BetterAuthIdentityProvider, algorithm: str
+) -> None:
+    assert await identity.identify(token(algorithm)) == "alice"
+
+
+async def test_tokens_of_the_secret_and_of_the_keys_are_accepted_side_by_side(
+    identity: BetterAuthIdentityProvider, server: KeyServer
+) -> None:
+    by_secret = jwt.encode({"sub": "bob", "exp": time.time() + 60}, SECRET, "HS256")
+    assert await identity.identify(by_secret) == "bob"
+    assert server.asked == 0
+    assert await identity.identify(token()) == "alice"
+
+
+async def test_a_token_of_the_secret_needs_no_key_server(clock: Clock) -> None:
+    keys = PublishedKeys("http://127.0.0.1:1/jwks", now=clock)
+    identity = BetterAuthIdentityProvider([SECRET], Expected(ORIGIN, ORIGIN), keys, clock)
+    assert await identity.identify(jwt.encode({"sub": "bob", "exp": time.time() + 60}, SECRET, "HS256")) == "bob"
+    with pytest.raises(IdentityUnavailable):
+        await identity.identify(token())
+    await keys.close()
+
+
+async def test_an_audience_may_be_one_of_several(identity: BetterAuthIdentityProvider) -> None:
+    assert await identity.identify(token(aud=["https://other.example", ORIGIN])) == "alice"
+
+
+# Refused
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"iss": ...},
+        {"aud": ...},
+        {"iss": "https://evil.example"},
+        {"aud": "https://evil.example"},
+        {"aud": "better-auth:session-cache"},
+        {"aud": []},
+        {"sub": ...},
+        {"sub": ""},
+        {"exp": ...},
+        {"iat": int(time.time()) + 600},
+        {"nbf": int(time.time()) + 600},
+    ],
+)
+async def test_issuer_audience_user_and_expiry_must_be_there_and_right(
+    identity: BetterAuthIdentityProvider, changed: dict[str, Any]
+) -> None:
+    assert await refused(identity, token(**changed)) is NotAuthenticated
+
+
+async def test_an_expired_token_is_told_apart(identity: BetterAuthIdentityProvider) -> None:
+    assert await refused(identity, token(exp=int(time.time()) - 60)) is CredentialsExpired
+
+
+async def test_a_cached_session_cookie_is_refused_though_everything_else_fits(
+    identity: BetterAuthIdentityProvider,
+) -> None:
+    now = int(time.time())
+    claims = {"sub": "alice", "iat": now, "exp": now + 60, "iss": ORIGIN, "aud": ORIGIN}
+    headers = {"kid": "EdDSA-0", "typ": "better-auth.session-cache+jwt"}
+    assert await refused(identity, jwt.encode(claims, private_key("EdDSA"), "EdDSA", headers=headers))
+
+
+async def test_a_token_without_a_key_id_or_with_one_that_nobody_published_is_refused(
+    identity: BetterAuthIdentityProvider, clock: Clock
+) -> None:
+    nameless = jwt.encode({"sub": "alice", "exp": time.time() + 60}, private_key("EdDSA"), "EdDSA")
+    assert await refused(identity, nameless)
+    assert await identity.identify(token())
+    for kid in ("../../jwks", "' OR 1=1 --", "x" * 1000, "http://evil.example/key"):
+        clock.time += 6
+        assert await refused(identity, token(kid=kid))
+
+
+async def test_a_token_signed_with_another_key_is_refused(identity: BetterAuthIdentityProvider) -> None:
+    assert await refused(identity, token("EdDSA", 1, kid="EdDSA-0"))
+    assert await refused(identity, token("RS256", 1, kid="RS256-0"))
+
+
+@pytest.mark.parametrize("signed", ALGORITHMS)
+@pytest.mark.parametrize("named", ALGORITHMS)
+async def test_a_key_is_only_good_for_its_own_algorithm(
+    identity: BetterAuthIdentityProvider, signed: str, named: str
+) -> None:
+    if named != signed:
+        assert await refused(identity, token(signed, kid=f"{named}-0"))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_a_public_key_is_never_taken_for_a_secret(identity: BetterAuthIdentityProvider, algorithm: str) -> None:
+    """Algorithm confusion, RFC 8725 section 2.1: everybody knows the public key."""
+    public = private_key(algorithm).public_key()
+    forms = [
+        public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        json.dumps(public_jwk(algorithm)).encode(),
+    ]
+    for key in forms:
+        signing_input = f"{part({'alg': 'HS256', 'kid': f'{algorithm}-0'})}.{part({'sub': 'alice', 'exp': 2**40})}"
+        signature = jwt.get_algorithm_by_name("HS256").sign(signing_input.encode(), key)
+        forged = f"{signing_input}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+        assert await refused(identity, forged) is NotAuthenticated
+
+
+@pytest.mark.parametrize("alg", ["none", "EdDSA", "ES256", "RS256", "ES384", "RS512", "HS512", "ES256K"])
+async def test_an_empty_or_zero_signature_is_refused(identity: BetterAuthIdentityProvider, alg: str) -> None:
+    now = int(time.time())
+    claims = {"sub": "alice", "iat": now, "exp": now + 60, "iss": ORIGIN, "aud": ORIGIN}
+    kid = f"{alg}-0" if alg in ALGORITHMS else "EdDSA-0"
+    for signature in ("", "AA", base64.urlsafe_b64encode(bytes(64)).rstrip(b"=").decode()):
+        assert await refused(identity, f"{part({'alg': alg, 'kid': kid})}.{part(claims)}.{signature}")
+
+
+@pytest.mark.parametrize("extra", [{"crit": ["x"], "x": 1}, {"crit": ["b64"], "b64": False}])
+async def test_extensions_that_are_not_understood_are_refused(
+    identity: BetterAuthIdentityProvider, extra: dict[str, Any]
+) -> None:
+    claims = {"sub": "alice", "exp": time.time() + 60, "iss": ORIGIN, "aud": ORIGIN}
+    good = f"{part({'alg': 'EdDSA', 'kid': 'EdDSA-0', **extra})}.{part(claims)}"
+    signature = private_key("EdDSA").sign(good.encode())
+    assert await refused(identity, f"{good}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}")
+
+
+@pytest.mark.parametrize("embedded", ["jwk", "x5c", "jku", "x5u"])
+async def test_keys_that_a_token_brings_along_are_never_used(
+    identity: BetterAuthIdentityProvider, server: KeyServer, embedded: str
+) -> None:
+    value: Any = {"jwk": public_jwk("EdDSA", 7), "x5c": ["MIIB"], "jku": server.url, "x5u": server.url}[embedded]
+    claims = {"sub": "alice", "exp": int(time.time()) + 60, "iss": ORIGIN, "aud": ORIGIN}
+    headers = {"kid": "EdDSA-0", embedded: value}
+    assert await refused(identity, jwt.encode(claims, private_key("EdDSA", 7), "EdDSA", headers=headers))
+
+
+async def test_a_set_that_holds_a_secret_or_an_algorithm_none_hurts_nobody(
+    identity: BetterAuthIdentityProvider, server: KeyServer
+) -> None:
+    odd = [{"kty": "oct", "k": "AAAA", "kid": "s", "alg": "HS256"}, {**public_jwk("EdDSA"), "kid": "n", "alg": "none"}]
+    server.behaviour = key_set(*odd, *EVERYTHING)
+    assert await identity.identify(token()) == "alice"
+    assert await refused(
+        identity, jwt.encode({"sub": "a", "exp": 2**40}, b"\0\0\0" * 11, "HS256", headers={"kid": "s"})
+    )
+
+
+# Remembered
+
+
+async def test_a_good_token_is_checked_once(
+    identity: BetterAuthIdentityProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = token()
+    assert await identity.identify(good) == "alice"
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("checked again")
+
+    monkeypatch.setattr(jwt, "decode", fail)
+    assert await identity.identify(good) == "alice"
+
+
+async def test_a_remembered_token_is_forgotten_when_it_expires(
+    identity: BetterAuthIdentityProvider, clock: Clock
+) -> None:
+    good = token(exp=int(clock.time) + 60)
+    assert await identity.identify(good) == "alice"
+    assert good in identity._remembered._good
+    clock.time += 61
+    assert await identity.identify(good) == "alice", "checked again, by the wall's clock"
+    assert good not in identity._remembered._good
+
+
+async def test_a_token_within_the_leeway_is_checked_each_time(identity: BetterAuthIdentityProvider) -> None:
+    late = token(exp=int(time.time()) - 5)
+    assert await identity.identify(late) == "alice"
+    assert not identity._remembered._good
+
+
+async def test_a_token_that_differs_in_one_character_is_another_token(identity: BetterAuthIdentityProvider) -> None:
+    good = token()
+    assert await identity.identify(good) == "alice"
+    head, payload, signature = good.split(".")
+    for other in (
+        f"{head}.{payload}.{signature[:-4]}AAAA",
+        f"{head}.{payload}.",
+        f"{head}.{payload}",
+        f"{good} ",
+        good[:-1],
+    ):
+        assert await refused(identity, other)
+
+
+async def test_a_refused_token_is_never_remembered(identity: BetterAuthIdentityProvider, clock: Clock) -> None:
+    for bad in (
+        token(sub=""),
+        token(iss="https://evil.example"),
+        token("EdDSA", 1, kid="EdDSA-0"),
+        "junk",
+        token(exp=1),
+    ):
+        assert await refused(identity, bad)
+        assert await refused(identity, bad)
+    assert not identity._remembered._good
+
+
+async def test_remembered_tokens_are_forgotten_when_the_keys_change(
+    identity: BetterAuthIdentityProvider, server: KeyServer, keys: PublishedKeys, clock: Clock
+) -> None:
+    good = token()
+    assert await identity.identify(good) == "alice"
+    server.behaviour = key_set(public_jwk("EdDSA", 1))
+    clock.time += 601
+    await keys.refresh()
+    clock.time += 6
+    assert await refused(identity, good) is NotAuthenticated
+
+
+async def test_remembered_tokens_outlive_an_outage_and_a_set_that_stays_the_same(
+    identity: BetterAuthIdentityProvider, server: KeyServer, keys: PublishedKeys, clock: Clock
+) -> None:
+    good = token(exp=int(clock.time) + 86_400)
+    assert await identity.identify(good) == "alice"
+    clock.time += 601
+    await keys.refresh()
+    clock.time += 601
+    server.behaviour = answer(b"", "500 Internal Server Error")
+    await keys.refresh()
+    assert good in identity._remembered._good
+    assert await identity.identify(good) == "alice"
+
+
+async def test_tokens_of_a_secret_that_was_taken_out_are_refused(keys: PublishedKeys) -> None:
+    good = jwt.encode({"sub": "bob", "exp": time.time() + 60}, SECRET, "HS256")
+    assert await BetterAuthIdentityProvider([SECRET], Expected(), keys).identify(good) == "bob"
+    assert await refused(BetterAuthIdentityProvider([SECRET[::-1]], Expected(), keys), good)
+
+
+async def test_no_more_than_so_many_tokens_are_remembered(identity: BetterAuthIdentityProvider) -> None:
+    first = jwt.encode({"sub": "0", "exp": time.time() + 60}, SECRET, "HS256")
+    for number in range(MOST_REMEMBERED + 10):
+        await identity.identify(jwt.encode({"sub": str(number), "exp": time.time() + 60}, SECRET, "HS256"))
+    assert len(identity._remembered._good) == MOST_REMEMBERED
+    assert await identity.identify(first) == "0"
