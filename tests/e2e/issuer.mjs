@@ -1,0 +1,45 @@
+// A genuine Better Auth server on loopback, and the page of a frontend on the same origin.
+// PORT, SECRET, and if wanted ALG (of the key pair), ROTATION (seconds) and COOKIES ("secret" or "keys").
+import { createServer } from "node:http"
+import { readFile } from "node:fs/promises"
+import { betterAuth } from "better-auth"
+import { memoryAdapter } from "better-auth/adapters/memory"
+import { toNodeHandler } from "better-auth/node"
+import { bearer, jwt } from "better-auth/plugins"
+
+const { PORT, SECRET, ALG = "EdDSA", ROTATION, COOKIES } = process.env
+const origin = `http://localhost:${PORT}`
+const tables = { user: [], session: [], account: [], verification: [], jwks: [] }
+const letters = []
+
+const auth = betterAuth({
+  baseURL: origin,
+  secret: SECRET,
+  database: memoryAdapter(tables),
+  trustedOrigins: [origin],
+  rateLimit: { enabled: false },
+  telemetry: { enabled: false },
+  emailAndPassword: { enabled: true },
+  emailVerification: { sendOnSignUp: true, sendVerificationEmail: async ({ token }) => void letters.push(token) },
+  session: COOKIES ? { cookieCache: { enabled: true, strategy: "jwt", maxAge: 300 } } : {},
+  plugins: [
+    bearer(),
+    jwt({
+      sessionCookieCache: COOKIES === "keys",
+      jwks: {
+        keyPairConfig: ALG === "EdDSA" ? { alg: ALG, crv: "Ed25519" } : { alg: ALG },
+        rotationInterval: ROTATION ? Number(ROTATION) : undefined,
+      },
+    }),
+  ],
+})
+
+const handle = toNodeHandler(auth)
+const page = await readFile(new URL("page.html", import.meta.url))
+
+createServer((request, response) => {
+  if (request.url.startsWith("/api/auth/")) return handle(request, response)
+  if (request.url === "/letters") return response.end(JSON.stringify(letters))
+  response.setHeader("Content-Type", "text/html")
+  response.end(page)
+}).listen(Number(PORT), () => console.log(`listening at ${origin}`))
