@@ -14,7 +14,8 @@ def conninfo(url: str) -> str:
         raise ValueError(f"must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")
     try:
         parts = conninfo_to_dict("postgresql://" + url.removeprefix(scheme))
-        if not all(port.isdecimal() for port in str(parts.get("port", "5432")).split(",")):
+        misread = "@" in f"{parts.get('host')}{parts.get('dbname')}"  # a part of the password, which must stay unseen
+        if misread or not all(map(_is_port, str(parts.get("port", "")).split(","))):
             raise psycopg.ProgrammingError
         return make_conninfo("", **parts)
     except psycopg.Error:  # libpq's own text quotes parts of the URL, and with them the password
@@ -22,6 +23,11 @@ def conninfo(url: str) -> str:
             "is not a URL that libpq understands: percent-encode special characters in the password, "
             "and keep only libpq's own parameters after the question mark"
         ) from None
+
+
+def _is_port(text: str) -> bool:
+    """Also where a host names none, and means the usual one."""
+    return not text or (text.isascii() and text.isdecimal() and 0 < int(text[:6]) < 65536)
 
 
 def direct(conninfo: str) -> str:

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -39,36 +39,83 @@ def running(data: Path, *, throwaway: bool = False) -> Iterator[str]:
     """
     data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = data.resolve()
-    with _locked(data.with_suffix(".users"), fcntl.LOCK_SH) as users:
-        with _locked(data.with_suffix(".gate"), fcntl.LOCK_EX):
-            url = _server(data, throwaway)
+    with _lock(data.with_suffix(".gate")) as gate, _lock(data.with_suffix(".users")) as users:
+        with _held(gate):
+            # Somebody else may use the folder, perhaps in a container whose processes cannot be seen from here.
+            url = _adopt_or_start(data, throwaway) if _only_user(users) else _join(data)
+            fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield url
         finally:
-            with _locked(data.with_suffix(".gate"), fcntl.LOCK_EX), suppress(BlockingIOError):
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _stop(data)
+            with _undisturbed(), _held(gate):
+                if _only_user(users):
+                    _stop(data)
 
 
 @contextmanager
-def _locked(path: Path, kind: int) -> Iterator[int]:
-    """Holds a lock that the kernel takes back from a process that dies."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _lock(path: Path) -> Iterator[int]:
+    """A file to lock. The kernel takes the lock back from a process that dies."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(lock, kind)
-        yield lock
+        yield file
     finally:
-        os.close(lock)
+        os.close(file)
 
 
-def _server(data: Path, throwaway: bool) -> str:
-    """The URL of the server on the folder: of the one that runs already, or of a new one."""
-    pid = _postmaster(data) or _start(data, throwaway)
+@contextmanager
+def _held(gate: int) -> Iterator[None]:
+    """One process at a time starts, joins or stops."""
+    fcntl.flock(gate, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(gate, fcntl.LOCK_UN)
+
+
+def _only_user(users: int) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second signal waits until the server has stopped."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _adopt_or_start(data: Path, throwaway: bool) -> str:
+    pid = _postmaster(data)
+    if pid is not None:
+        return _join(data)
+    _clear(data)
+    sockets = tempfile.mkdtemp(prefix=_PREFIX, dir=_short_folder())
+    try:
+        pid = _start(data, sockets, throwaway)
+        return _when_it_answers(data, lambda: _gone(pid, data))
+    except BaseException:  # a signal, too, must not leave behind what was just started
+        if pid is not None:
+            _end(pid, data)
+        shutil.rmtree(sockets, ignore_errors=True)
+        raise
+
+
+def _join(data: Path) -> str:
+    return _when_it_answers(data, lambda: False)
+
+
+def _when_it_answers(data: Path, hopeless: Callable[[], bool]) -> str:
     deadline = time.monotonic() + START_SECONDS
     while not _answers(_url(data)):
-        if _gone(pid, data) or time.monotonic() > deadline:
-            _stop(data)
-            raise CannotStart(f"PostgreSQL does not start: the last lines of {_log(data)} say why")
+        if hopeless() or time.monotonic() > deadline:
+            lines = _log(data).read_text(errors="replace").splitlines() if _log(data).exists() else []
+            raise CannotStart(f"PostgreSQL does not start. {_log(data)} ends with: {''.join(lines[-1:])}")
         time.sleep(0.005)
     return _url(data)
 
@@ -76,7 +123,7 @@ def _server(data: Path, throwaway: bool) -> str:
 def _pid_file(data: Path) -> list[str]:
     """Process id, data folder, start, port, socket folder, ... as PostgreSQL writes them; empty without a server."""
     try:
-        return (data / "postmaster.pid").read_text().splitlines()
+        return (data / "postmaster.pid").read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
 
@@ -97,11 +144,8 @@ def _sockets(data: Path) -> str:
 def _postmaster(data: Path) -> int | None:
     """The process that serves the folder. The pid file alone proves nothing: it outlives a crash, and then its number
     may be a zombie's or somebody else's, for whom PostgreSQL would wait in vain."""
-    for pid in map(int, _pid_file(data)[:1]):
-        if _serves(pid, data):
-            return pid
-        _clear(data)
-    return None
+    number = "".join(_pid_file(data)[:1]).strip()
+    return int(number) if number.isdecimal() and _serves(int(number), data) else None
 
 
 def _serves(pid: int, data: Path) -> bool:
@@ -117,8 +161,10 @@ def _serves(pid: int, data: Path) -> bool:
 
 
 def _clear(data: Path) -> None:
-    """Removes what a server that is gone had left outside its data."""
-    _remove(_sockets(data))
+    """Removes what a server that is gone had left. A copied folder still names the sockets of the one it came from."""
+    sockets = Path(_sockets(data))
+    if _pid_file(data)[1:2] == [str(data)] and sockets.name.startswith(_PREFIX) and sockets.parent == _short_folder():
+        shutil.rmtree(sockets, ignore_errors=True)
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -130,12 +176,11 @@ def _answers(url: str) -> bool:
     return True
 
 
-def _start(data: Path, throwaway: bool) -> int:
+def _start(data: Path, sockets: str, throwaway: bool) -> int:
     """The process of a new server, which need not answer yet."""
     binaries = _binaries()
     if not (data / "PG_VERSION").exists():
         _create(data, binaries)
-    sockets = tempfile.mkdtemp(prefix=_PREFIX, dir=_short_folder())
     settings = {**SETTINGS, **(THROWAWAY if throwaway else {}), "unix_socket_directories": sockets}
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     return _spawn([*_unprivileged(), str(binaries / "postgres"), "-D", str(data), *options], _log(data))
@@ -145,51 +190,43 @@ def _spawn(command: list[str], log: Path) -> int:
     """In a session of its own: Ctrl+C in the terminal is for us, who stop the server when we are done."""
     output = (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), output, (os.POSIX_SPAWN_DUP2, 1, 2)]
-    return os.posix_spawnp(command[0], command, os.environ, file_actions=streams, setsid=True)
+    return os.posix_spawnp(command[0], command, os.environ, file_actions=streams, setsid=True, setsigmask=[])
 
 
 def _create(data: Path, binaries: Path) -> None:
     """Into a folder beside it, then renamed: an interrupted attempt is never taken for a database."""
-    beside = data.with_suffix(".new")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(mode=0o700)
+    for interrupted in data.parent.glob(f"{data.name}.new-*"):
+        shutil.rmtree(interrupted, ignore_errors=True)
+    beside = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=data.parent))
     as_nobody = _unprivileged()
     if as_nobody[:1] == ["setpriv"]:
         os.chown(beside, _NOBODY, _NOBODY)
-    initdb: list[str | Path] = [
-        binaries / "initdb",
-        "-D",
-        beside,
-        "-U",
-        "postgres",
-        "--auth=trust",
-        "--encoding=UTF8",
-        "--no-locale",
-    ]
-    made = subprocess.run([*as_nobody, *initdb, "--no-sync"], capture_output=True, text=True, check=False)
+    initdb: list[str | Path] = [binaries / "initdb", "-D", beside, "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+    command = [*as_nobody, *initdb, "--no-locale", "--no-sync"]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
         raise CannotStart(f"PostgreSQL cannot create its data folder: {made.stderr.strip().splitlines()[-1]}")
-    beside.rename(data)
+    try:
+        beside.rename(data)
+    except OSError:
+        raise CannotStart(f"{data} is in the way: it is no database, so move it away.") from None
 
 
 def _stop(data: Path) -> None:
-    """Finishes what runs, writes everything down, and returns when the process is gone."""
     pid = _postmaster(data)
-    if pid is None:
-        return
-    sockets = _sockets(data)
+    if pid is not None:
+        sockets = _sockets(data)
+        _end(pid, data)
+        shutil.rmtree(sockets, ignore_errors=True)
+
+
+def _end(pid: int, data: Path) -> None:
+    """Lets it finish what runs and write everything down; returns when the process is gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)
     deadline = time.monotonic() + STOP_SECONDS
     while not _gone(pid, data) and time.monotonic() < deadline:
         time.sleep(0.005)
-    _remove(sockets)
-
-
-def _remove(sockets: str) -> None:
-    """Only what this launcher made: a pid file may say anything."""
-    if Path(sockets).name.startswith(_PREFIX):
-        shutil.rmtree(sockets, ignore_errors=True)
 
 
 def _gone(pid: int, data: Path) -> bool:
@@ -207,9 +244,9 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _short_folder() -> str:
+def _short_folder() -> Path:
     """Where the name of a socket stays under the 107 bytes that it may have."""
-    return next((folder for folder in ("/tmp", "/var/tmp") if os.access(folder, os.W_OK)), tempfile.gettempdir())
+    return Path(next((folder for folder in ("/tmp", "/var/tmp") if os.access(folder, os.W_OK)), tempfile.gettempdir()))
 
 
 def _unprivileged() -> Sequence[str]:

@@ -27,9 +27,16 @@ def open_pool(conninfo: str, *, connections: int, prepare: bool | None) -> Async
     threshold = 5 if prepare else None  # executions after which a statement is prepared
 
     async def connect() -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(
-            conninfo, autocommit=True, prepare_threshold=threshold, connect_timeout=CONNECT_SECONDS
+        connection = await psycopg.AsyncConnection.connect(
+            conninfo,
+            autocommit=True,
+            prepare_threshold=threshold,
+            connect_timeout=CONNECT_SECONDS,
+            client_encoding="utf8",
         )
+        if not (connection.info.parameter_status("DateStyle") or "").startswith("ISO"):
+            await connection.execute("SET datestyle = 'ISO'")  # the only one that psycopg reads
+        return connection
 
     engine = create_async_engine(
         "postgresql+psycopg://",

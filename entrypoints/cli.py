@@ -1,6 +1,7 @@
 """The command line. Imports that take time stay inside the commands, so that `--help` is quick."""
 
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -98,6 +99,7 @@ def doctor() -> None:
 
 def main() -> None:
     """What can be expected to go wrong is one clear line on standard error and exit code 1; the rest is a traceback."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves contexts, unlike the default
     try:
         app()
     except Exception as failure:

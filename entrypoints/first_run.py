@@ -2,12 +2,14 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pydantic import SecretStr
 
+from adapters.better_auth import checked_secret
 from adapters.embedded_postgres import running
 from entrypoints.settings import Settings
 
@@ -24,6 +26,8 @@ def with_database(settings: Settings) -> Iterator[Settings]:
     if settings.database_url is not None:
         yield settings
         return
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]  # libpq would follow them to the private database, whatever other one they are meant for
     with running(FOLDER / "postgres") as url:
         yield settings.model_copy(update={"database_url": SecretStr(url)})
 
@@ -36,13 +40,19 @@ def with_secret(settings: Settings) -> Settings:
 
 
 def _kept_secret() -> str:
-    """Readable by its owner only, and complete from the moment that it can be seen."""
+    """Readable by its owner only; made anew where it is missing or damaged."""
     FOLDER.mkdir(mode=0o700, exist_ok=True)
-    kept, made = FOLDER / "secret", FOLDER / f"secret.{os.getpid()}"
-    if not kept.exists():
-        with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(32))
-        with suppress(FileExistsError):
-            os.link(made, kept)
-        made.unlink()
+    kept = FOLDER / "secret"
+    with suppress(FileNotFoundError, ValueError):
+        return checked_secret(kept.read_text())
+    handle, made = tempfile.mkstemp(prefix="secret-", dir=FOLDER)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_urlsafe(32))
+        file.flush()
+        os.fsync(handle)
+    if kept.exists():
+        kept.unlink()
+    with suppress(FileExistsError):  # another process was faster, and its secret counts
+        os.link(made, kept)
+    Path(made).unlink()
     return kept.read_text()

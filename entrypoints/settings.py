@@ -1,8 +1,10 @@
 """What an operator decides, from the environment and `.env`. Whatever is wrong or missing is reported at once."""
 
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -34,8 +36,9 @@ def _comma_separated(text: Any) -> Any:
 
 
 def _database(url: SecretStr) -> SecretStr:
-    conninfo(url.get_secret_value())
-    return url
+    stripped = url.get_secret_value().strip()
+    conninfo(stripped)
+    return SecretStr(stripped)
 
 
 def _secret(secret: SecretStr) -> SecretStr:
@@ -122,12 +125,23 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """Raises WrongSettings."""
     try:
+        _require_readable(Path(".env"))
         return Settings()
     except ValidationError as wrong:
         lines = (f"{error['loc'][0]}".upper() + ": " + _reason(error) for error in wrong.errors(include_input=False))
         raise WrongSettings("\n".join(lines)) from None
     except (OSError, UnicodeError):
         raise WrongSettings(".env: cannot be read as UTF-8 text") from None
+
+
+def _require_readable(file: Path) -> None:
+    """A line that cannot be understood might have named the database: passing over it would serve another one."""
+    if not file.exists():
+        return
+    with file.open(encoding="utf-8") as lines:
+        for binding in parse_stream(lines):
+            if binding.error:
+                raise WrongSettings(f"{file}: line {binding.original.line} cannot be understood")
 
 
 def _reason(error: ErrorDetails) -> str:

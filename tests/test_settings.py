@@ -76,6 +76,9 @@ def test_everything_that_is_wrong_is_listed_at_once_and_nothing_of_it_is_quoted(
         "postgresql://me:hunter2@host/%zz",
         "postgresql://me:hunter2@host:port/db",
         "postgresql://me:hunter2@h/d?pgbouncer=true",
+        "postgresql://me:x@hunter2@h/d",
+        "postgresql://me:1/hunter2@h/d",
+        "postgresql://me:hunter2@h:99999/d",
     ],
 )
 def test_a_url_that_libpq_does_not_understand_is_refused_without_being_quoted(
@@ -147,6 +150,37 @@ def test_an_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.Monkey
     assert load().complete_toggles
     set_all(monkeypatch, COMPLETE_TOGGLES="false")
     assert not load().complete_toggles
+
+
+@pytest.mark.parametrize("line", ['DATABASE_URL="postgresql://me:hunter2@h/d', "DATABASE_URL: x", "set DATABASE_URL=x"])
+def test_a_line_of_an_env_file_that_cannot_be_understood_is_not_passed_over(line: str) -> None:
+    Path(".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\n{line}\n")
+    with pytest.raises(WrongSettings, match=r"^\.env: line 2 cannot be understood$"):
+        load()
+
+
+@pytest.mark.parametrize("url", ["postgresql://h1,h2/db", "postgresql://h1:5433,h2/db?target_session_attrs=read-write"])
+def test_a_database_url_may_name_several_hosts(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    set_all(monkeypatch, DATABASE_URL=f" {url}\n", BETTER_AUTH_SECRET=SECRET)
+    assert "h1,h2" in load().conninfo
+
+
+def test_keys_are_published_below_the_address_of_better_auth(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().jwks_url is None
+    for url, expected in (
+        ("https://app.example.com", "https://app.example.com/api/auth/jwks"),
+        ("https://app.example.com/", "https://app.example.com/api/auth/jwks"),
+        ("https://app.example.com/auth", "https://app.example.com/auth/jwks"),
+    ):
+        set_all(monkeypatch, BETTER_AUTH_URL=url)
+        assert load().jwks_url == expected
+    set_all(monkeypatch, BETTER_AUTH_JWKS_URL="http://auth:3000/api/auth/jwks")
+    assert load().jwks_url == "http://auth:3000/api/auth/jwks"
+
+
+def test_the_address_of_better_auth_is_enough_to_serve_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, DATABASE_URL=DATABASE, BETTER_AUTH_URL="https://app.example.com")
+    assert load().secrets == []
 
 
 def test_an_env_file_that_is_no_text_is_named() -> None:

@@ -19,11 +19,13 @@ from entrypoints.http.cors import Cors
 from entrypoints.http.errors import Errors, handle
 from entrypoints.http.request_log import RequestLog
 from entrypoints.logs import configure
+from entrypoints.workers import leave_with_parent
 
 
 def from_environment() -> FastAPI:
     """What uvicorn starts in each of its processes."""
     configure()
+    leave_with_parent()
     return create(Container(settings=settings.load()))
 
 

@@ -18,13 +18,23 @@ T = TypeVar("T")
 
 
 class BodyLimit:
-    """Answers 413 to longer bodies: at once where the length is announced, else as soon as it is reached."""
+    """Answers 413 to longer bodies: at once where the length is announced, else as soon as it is reached.
+
+    And 400 to a body behind an `Upgrade` field: httptools stops reading there, so the request would look as if it had
+    none. Closes the connection, on which the body would be taken for the next request.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        length = Headers(scope=scope).get("content-length", "0") if scope["type"] == "http" else "0"
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "0")
+        if "upgrade" in headers and ("transfer-encoding" in headers or length != "0"):
+            raise HTTPException(400, headers={"Connection": "close"})
         if length.isdecimal() and int(length[:20]) > LONGEST:  # twenty digits say enough
             raise HTTPException(413)
         received = 0
@@ -58,7 +68,7 @@ class Body(Generic[T]):
         body = await request.body()
         if not self.required and not body.strip():
             return self._make()
-        if body and not _says_json(request):
+        if body and (not _says_json(request) or request.headers.get("content-encoding", "identity") != "identity"):
             raise HTTPException(415)
         try:
             return self._make(**_with_completed(self.fields.validate_json(body)))

@@ -54,10 +54,11 @@ STATUS_IN_USER_CONTRACT: Mapping[type[DomainError], int] = {InvalidValue: 400, S
 """Where `/api/{user_id}/tasks` differs."""
 
 _OF_HTTP = {
+    400: Answer(400, "upgrade_refused", "A request with a body cannot ask to upgrade the connection"),
     404: Answer(404, "not_found", "There is nothing at this address"),
     405: Answer(405, "method_not_allowed", "This address does not take this method"),
     413: Answer(413, "body_too_large", "The body may have at most 64 KiB"),
-    415: Answer(415, "unsupported_media_type", "The body must be application/json"),
+    415: Answer(415, "unsupported_media_type", "The body must be application/json, and not compressed"),
 }
 _DEFECT = Answer(500, "internal_error", "Internal server error")
 
@@ -129,7 +130,7 @@ def _answer(scope: Scope, failure: Exception) -> Response:
         case HTTPException(status_code=405):
             return _problem(scope, _OF_HTTP[405], headers={"Allow": ", ".join(_allowed_methods(scope))})
         case HTTPException() if failure.status_code in _OF_HTTP:
-            return _problem(scope, _OF_HTTP[failure.status_code])
+            return _problem(scope, _OF_HTTP[failure.status_code], headers=failure.headers)
         case _:
             _log.error("defect", request_id=_request_id(scope), exc_info=failure)
             return _problem(scope, _DEFECT)

@@ -1,10 +1,12 @@
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import stat
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -103,6 +105,91 @@ def test_after_a_crash_of_everything_the_next_start_recovers(todo: Todo) -> None
     assert todo.postgres(), "the pid file outlives the crash"
     with todo.serve() as server:
         assert len(server.client(token).get("/api/tasks").json()) == 1
+
+
+@pytest.mark.parametrize("content", ["", "\n", "garbage\n", "0\n", "999999999\n/elsewhere\n1\n5432\n/etc\n"])
+def test_a_damaged_pid_file_does_not_stand_in_the_way(todo: Todo, content: str) -> None:
+    with todo.serve():
+        pass
+    (todo.folder / ".todo/postgres/postmaster.pid").write_text(content)
+    with todo.serve() as server:
+        assert server.client().get("/readyz").status_code == 200
+    assert Path("/etc").exists()
+
+
+def test_a_copy_of_the_folder_is_a_database_of_its_own(todo: Todo, tmp_path_factory: pytest.TempPathFactory) -> None:
+    copy = Todo(tmp_path_factory.mktemp("copy"))
+    with todo.serve() as server:
+        alice = server.client(todo.token("alice"))
+        alice.post("/api/tasks", json={"title": "Buy milk"})
+        shutil.copytree(todo.folder / ".todo", copy.folder / ".todo", ignore=shutil.ignore_patterns("*.log"))
+        with copy.serve() as other:
+            bob = other.client(copy.token("bob"))
+            assert bob.post("/api/tasks", json={"title": "Buy tea"}).status_code == 201
+            assert len(alice.get("/api/tasks").json()) == 1
+        assert alice.post("/api/tasks", json={"title": "Buy bread"}).status_code == 201
+    assert copy.postgres() is None
+
+
+def test_the_folder_is_never_served_twice_where_processes_cannot_see_each_other(todo: Todo) -> None:
+    """As from two containers: what another process uses is joined or waited for, never started again."""
+    data = todo.folder / ".todo/postgres"
+    with todo.serve():
+        pid_file = data / "postmaster.pid"
+        lines = pid_file.read_text().splitlines()
+        pid_file.write_text("\n".join(["1", *lines[1:]]))  # the number that it has over there
+        with todo.serve() as second:
+            assert second.client().get("/readyz").status_code == 200
+        pid_file.write_text("\n".join(lines))
+
+
+def test_a_secret_that_was_damaged_is_made_anew(todo: Todo) -> None:
+    with todo.serve():
+        pass
+    for damage in (b"", b"short", b"\xff\xfe"):
+        (todo.folder / ".todo/secret").write_bytes(damage)
+        assert todo.run("token", "--user", "alice").returncode == 0
+        assert len((todo.folder / ".todo/secret").read_text()) >= 32
+    assert [path.name for path in (todo.folder / ".todo").glob("secret*")] == ["secret"]
+
+
+def test_variables_of_libpq_that_are_meant_for_another_database_do_not_matter(todo: Todo) -> None:
+    foreign = {
+        "PGHOST": "elsewhere",
+        "PGCHANNELBINDING": "require",
+        "PGCLIENTENCODING": "LATIN1",
+        "PGDATESTYLE": "German",
+    }
+    with todo.serve(**foreign) as server:
+        made = server.client(todo.token("alice")).post("/api/tasks", json={"title": "😀"})
+        assert (made.status_code, made.json()["title"]) == (201, "😀")
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.01, 0.05])
+def test_a_stop_in_the_middle_of_a_start_leaves_nothing_behind(todo: Todo, delay: float) -> None:
+    before = set(Path("/tmp").glob("todo-pg-*"))
+    process = subprocess.Popen(
+        todo.command("serve", "--port", "0"), cwd=todo.folder, env=todo.environment, stdout=-3, stderr=-3
+    )
+    while not [*(todo.folder / ".todo").glob("postgres.log")]:
+        assert process.poll() is None
+    time.sleep(delay)  # no synchronisation: any moment will do
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 0
+    assert todo.postgres() is None
+    mine = [path for path in set(Path("/tmp").glob("todo-pg-*")) - before if not [*path.iterdir()]]
+    assert mine == []
+
+
+def test_workers_leave_with_a_parent_that_was_killed(todo: Todo) -> None:
+    with todo.serve("--workers", "2") as server:
+        server.client().get("/readyz")
+        server.stop(signal.SIGKILL)
+        until = time.monotonic() + PATIENCE
+        while takes_connections(int(server.address.rpartition(":")[2])):
+            assert time.monotonic() < until
+    with todo.serve():
+        pass
 
 
 def test_several_workers_serve_and_stop(todo: Todo) -> None:

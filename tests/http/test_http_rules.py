@@ -101,6 +101,20 @@ async def test_a_body_of_another_declared_type_is_415(alice: Client, contract: C
     is_problem(answer, 415, "unsupported_media_type")
 
 
+async def test_a_compressed_body_is_415(alice: Client, contract: Contract) -> None:
+    headers = {**JSON, "Content-Encoding": "gzip"}
+    is_problem(await alice.post(contract.of_alice, content=b"\x1f\x8b", headers=headers), 415, "unsupported_media_type")
+
+
+async def test_a_body_behind_an_upgrade_is_400_and_not_taken_for_none(alice: Client, contract: Contract) -> None:
+    address = (await alice.post(contract.of_alice, json={"title": "x"})).headers["location"]
+    upgrade = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}
+    answer = await alice.patch(f"{address}/complete", json={"completed": False}, headers=upgrade)
+    is_problem(answer, 400, "upgrade_refused")
+    assert answer.headers["connection"] == "close"
+    assert (await alice.get(address, headers=upgrade)).json()["completed"] is False
+
+
 @pytest.mark.parametrize("headers", [{}, JSON, {"Content-Type": "Application/JSON; charset=utf-8"}])
 async def test_json_is_read_whether_or_not_it_says_so(
     alice: Client, contract: Contract, headers: dict[str, str]
