@@ -8,7 +8,7 @@ refuse() {
     exit 1
 }
 
-command -v "$python" >/dev/null || refuse "Python is missing: install Python 3.11 or newer."
+command -v "$python" >/dev/null || refuse "$python was not found: install Python 3.11 or newer, or name it, like make run PYTHON=python3.12"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     refuse "Python 3.11 or newer is needed, and $python is $("$python" --version): name another one, like make run PYTHON=python3.12"
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||
@@ -17,7 +17,7 @@ command -v "$python" >/dev/null || refuse "Python is missing: install Python 3.1
 
 echo "Creating .venv ..."
 "$python" -m venv --clear .venv
-echo "Installing, which takes about ten seconds ..."
+echo "Installing, which takes up to half a minute ..."
 sed -n '/^uv==/,/[^\\]$/p' requirements-dev.txt >.venv/uv.txt
 if .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input --require-hashes -r .venv/uv.txt 2>/dev/null; then
     # Compiled here, because the first start should be as quick as the second.
