@@ -20,6 +20,7 @@ from adapters.better_auth import sign
 from domain.errors import StorageUnavailable
 from domain.values import UserId
 from entrypoints import first_run, logs, settings
+from entrypoints.http.protocol import Protocol
 from entrypoints.settings import Settings
 
 DRAIN_SECONDS = 8  # that requests in flight have to finish after SIGTERM
@@ -112,7 +113,7 @@ def _run(listener: socket.socket, workers: int, reload: bool) -> None:
     config = uvicorn.Config(
         "entrypoints.http.app:from_environment",
         factory=True,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         workers=workers,

@@ -1,5 +1,6 @@
 """Bodies of requests: how large, in which format, and what they must say."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from domain.errors import InvalidValue
 
 LONGEST = 64 * 1024  # bytes
+BODY_SECONDS = 10  # that a client may take to send one
 
 T = TypeVar("T")
 
@@ -65,7 +67,11 @@ class Body(Generic[T]):
         self._make = make
 
     async def __call__(self, request: Request) -> T:
-        body = await request.body()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await request.body()
+        except TimeoutError:
+            raise HTTPException(408, headers={"Connection": "close"}) from None
         if not self.required and not body.strip():
             return self._make()
         if body and (not _says_json(request) or request.headers.get("content-encoding", "identity") != "identity"):

@@ -57,6 +57,7 @@ _OF_HTTP = {
     400: Answer(400, "upgrade_refused", "A request with a body cannot ask to upgrade the connection"),
     404: Answer(404, "not_found", "There is nothing at this address"),
     405: Answer(405, "method_not_allowed", "This address does not take this method"),
+    408: Answer(408, "body_too_slow", "The body did not arrive in time"),
     413: Answer(413, "body_too_large", "The body may have at most 64 KiB"),
     415: Answer(415, "unsupported_media_type", "The body must be application/json, and not compressed"),
 }
@@ -68,6 +69,7 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",

@@ -114,7 +114,7 @@ def _errors(route: APIRoute, body: Body[Any] | None, operation: dict[str, Any]) 
     if "{id}" in route.path:
         yield 404
     if body is not None:
-        yield from (413, 415)
+        yield from (408, 413, 415)
     if body is not None or operation.get("parameters"):
         yield statuses[InvalidValue]
 
