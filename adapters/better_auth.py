@@ -44,10 +44,12 @@ class Expected:
     demanded: frozenset[str] = frozenset()
 
     def fits(self, claims: dict[str, Any]) -> bool:
-        if any(name not in claims for name in self.demanded):
+        if any(claims.get(name) is None for name in self.demanded):
             return False
         if self.issuer is not None and claims.get("iss", self.issuer) != self.issuer:
             return False
+        if self.audience is None:
+            return "aud" not in claims
         audience = claims.get("aud", self.audience)
         return self.audience in (audience if isinstance(audience, list) else [audience])
 
@@ -73,6 +75,8 @@ class BetterAuthIdentityProvider(IdentityProvider):
         self._remembered = _Remembered(now)
 
     async def identify(self, token: str) -> UserId:
+        if self._published:
+            self._published.keep_fresh()  # here too, or nobody would notice that the key of a remembered token is gone
         return self._remembered.user(token, self._version) or await self._check(token)
 
     @property
@@ -114,7 +118,7 @@ class BetterAuthIdentityProvider(IdentityProvider):
         Each key checks by its own algorithm, whatever the header asks for: a secret is never taken for a public key,
         nor a public key for a secret (RFC 8725 section 2.1).
         """
-        algorithm, kid = header.get("alg"), header.get("kid")
+        algorithm, kid = str(header.get("alg")), header.get("kid")
         if str(header.get("typ", "jwt")).lower() not in _TYPES:
             return (), self._expected
         if algorithm == "HS256":

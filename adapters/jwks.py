@@ -70,14 +70,18 @@ class PublishedKeys:
 
     async def find(self, kid: str) -> Sequence[jwt.PyJWK]:
         """The keys with this id; none if Better Auth has none. Raises IdentityUnavailable where that is not known."""
-        if self._now() - self._fetched > self._fresh and self._may_fetch():
-            self.refresh()
+        self.keep_fresh()
         if kid not in self._usable():
             await self._hear_of_new_keys()
         usable = self._usable()
         if not usable:
             raise IdentityUnavailable
         return usable.get(kid, ())
+
+    def keep_fresh(self) -> None:
+        """Begins to fetch in the background where the keys are older than they should be."""
+        if self._now() - self._fetched > self._fresh and self._may_fetch():
+            self.refresh()
 
     async def algorithms(self) -> Sequence[str]:
         """What the published keys are good for. Raises IdentityUnavailable."""

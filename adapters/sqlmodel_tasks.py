@@ -1,6 +1,7 @@
 """Tasks in PostgreSQL: the table, the five statements, the repository."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,9 +28,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import Field, SQLModel
 
-from adapters.postgres import run
+from adapters.postgres import OutcomeUnknown, deadline, run
 from application.ports import TaskRepository
-from domain.errors import TaskNotFound
+from domain.errors import StorageUnavailable, TaskNotFound
 from domain.task import Draft, Task
 from domain.values import Description, TaskId, Title, UserId
 
@@ -95,56 +96,81 @@ def _task(row: Row[Any]) -> Task:
 
 
 class SqlModelTaskRepository(TaskRepository):
-    """One statement for each call, two for an update: read what is there, write if it still is."""
+    """One statement for each call, two for an update: read what is there, write if it still is.
+
+    Where an answer is lost with its connection, what may be repeated is repeated: reading, and writing that can be told
+    from what is found. A task is never added twice.
+    """
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
     async def add(self, owner: UserId, draft: Draft, at: datetime) -> Task:
-        [row] = await self._run(
-            _ADD,
-            user_id=owner,
-            title=draft.title,
-            description=draft.description,
-            completed=draft.completed,
-            created_at=at,
-            updated_at=at,
-        )
+        values = {
+            "user_id": owner,
+            "title": draft.title,
+            "description": draft.description,
+            "completed": draft.completed,
+            "created_at": at,
+            "updated_at": at,
+        }
+        try:
+            [row] = await run(self._engine, _ADD, values, deadline())
+        except OutcomeUnknown:
+            raise StorageUnavailable from None
         return _task(row)
 
     async def get(self, owner: UserId, task_id: TaskId) -> Task:
-        for row in await self._run(_GET, owner=owner, task_id=task_id):
+        return await self._get(owner, task_id, deadline())
+
+    async def list(self, owner: UserId, *, completed: bool | None = None) -> Sequence[Task]:
+        return [_task(row) for row in await self._read(_LIST, {"owner": owner, "wanted": completed}, deadline())]
+
+    async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
+        until = deadline()
+        while True:
+            seen = await self._get(owner, task_id, until)
+            changed = change(seen)
+            if changed == seen or await self._save(owner, seen, changed, until):
+                return changed
+
+    async def remove(self, owner: UserId, task_id: TaskId) -> None:
+        values, until = {"owner": owner, "task_id": task_id}, deadline()
+        try:
+            removed = await run(self._engine, _REMOVE, values, until)
+        except OutcomeUnknown:  # whether it was this call that removed it or another: it is gone then
+            await self._read(_REMOVE, values, until)
+            return
+        if not removed:
+            raise TaskNotFound
+
+    async def _get(self, owner: UserId, task_id: TaskId, until: float) -> Task:
+        for row in await self._read(_GET, {"owner": owner, "task_id": task_id}, until):
             return _task(row)
         raise TaskNotFound
 
-    async def list(self, owner: UserId, *, completed: bool | None = None) -> Sequence[Task]:
-        return [_task(row) for row in await self._run(_LIST, owner=owner, wanted=completed)]
+    async def _read(self, statement: Executable, values: Mapping[str, object], until: float) -> Sequence[Row[Any]]:
+        """What does no harm when it is done twice."""
+        for _ in range(2):
+            with suppress(OutcomeUnknown):
+                return await run(self._engine, statement, values, until)
+        raise StorageUnavailable
 
-    async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
-        while True:
-            seen = await self.get(owner, task_id)
-            changed = change(seen)
-            if changed == seen or await self._save(owner, seen, changed):
-                return changed
-
-    async def _save(self, owner: UserId, seen: Task, changed: Task) -> bool:
+    async def _save(self, owner: UserId, seen: Task, changed: Task, until: float) -> bool:
         """Whether it was still the task that was seen. No two states of a task share their `updated_at`."""
-        return bool(
-            await self._run(
-                _SAVE,
-                owner=owner,
-                task_id=seen.id,
-                seen=seen.updated_at,
-                new_title=changed.title,
-                new_description=changed.description,
-                new_completed=changed.completed,
-                new_updated_at=changed.updated_at,
-            )
-        )
-
-    async def remove(self, owner: UserId, task_id: TaskId) -> None:
-        if not await self._run(_REMOVE, owner=owner, task_id=task_id):
-            raise TaskNotFound
-
-    async def _run(self, statement: Executable, **values: object) -> Sequence[Row[Any]]:
-        return await run(self._engine, statement, values)
+        values = {
+            "owner": owner,
+            "task_id": seen.id,
+            "seen": seen.updated_at,
+            "new_title": changed.title,
+            "new_description": changed.description,
+            "new_completed": changed.completed,
+            "new_updated_at": changed.updated_at,
+        }
+        try:
+            return bool(await run(self._engine, _SAVE, values, until))
+        except OutcomeUnknown:
+            pass  # it was carried out, or will be, or not: the same change from the same state can be written again
+        if await self._read(_SAVE, values, until) or await self._get(owner, seen.id, until) == changed:
+            return True
+        raise StorageUnavailable  # somebody has changed it since: ours may be below that, or may not

@@ -1,5 +1,6 @@
 """What a run without any configuration has instead: a database and a secret of its own, kept in `.todo/`."""
 
+import fcntl
 import os
 import secrets
 import tempfile
@@ -34,25 +35,26 @@ def with_database(settings: Settings) -> Iterator[Settings]:
 
 def with_secret(settings: Settings) -> Settings:
     """The settings with a secret: configured, or made once. A database of one's own never gets one that was made."""
-    if settings.database_url or settings.better_auth_url or settings.better_auth_secret:
+    if settings.database_url or settings.jwks_url or settings.better_auth_secret:
         return settings
     return settings.model_copy(update={"better_auth_secret": [SecretStr(_kept_secret())]})
 
 
 def _kept_secret() -> str:
-    """Readable by its owner only; made anew where it is missing or damaged."""
+    """Readable by its owner only; made anew where it is missing or damaged. All who ask at once get the same."""
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     kept = FOLDER / "secret"
-    with suppress(FileNotFoundError, ValueError):
-        return checked_secret(kept.read_text())
-    handle, made = tempfile.mkstemp(prefix="secret-", dir=FOLDER)
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_urlsafe(32))
-        file.flush()
-        os.fsync(handle)
-    if kept.exists():
-        kept.unlink()
-    with suppress(FileExistsError):  # another process was faster, and its secret counts
-        os.link(made, kept)
-    Path(made).unlink()
-    return kept.read_text()
+    folder = os.open(FOLDER, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError, ValueError):
+            return checked_secret(kept.read_text())
+        handle, made = tempfile.mkstemp(prefix="secret-", dir=FOLDER)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(handle)
+        Path(made).replace(kept)
+        return kept.read_text()
+    finally:
+        os.close(folder)

@@ -63,12 +63,12 @@ class Settings(BaseSettings):
     database_prepared_statements: bool | None = None
 
     better_auth_url: Annotated[str, AfterValidator(_address)] | None = None
+    better_auth_jwks_url: Annotated[str, AfterValidator(_address)] | None = None
     better_auth_secret: Annotated[
         list[Annotated[SecretStr, AfterValidator(_secret)]], NoDecode, BeforeValidator(_comma_separated)
     ] = Field(default=[], validate_default=True)
-    better_auth_jwks_url: Annotated[str, AfterValidator(_address)] | None = None
     better_auth_issuer: str | None = None
-    better_auth_audience: str | None = None
+    better_auth_audience: str | None = Field(default=None, validate_default=True)
 
     cors_origins: Annotated[
         list[Annotated[str, AfterValidator(origin)]] | None, NoDecode, BeforeValidator(_comma_separated)
@@ -79,9 +79,18 @@ class Settings(BaseSettings):
     @classmethod
     def _nobody_is_let_in_by_default(cls, secrets: list[SecretStr], others: ValidationInfo) -> list[SecretStr]:
         on_a_database = others.data.get("database_url") is not None
-        if on_a_database and not secrets and others.data.get("better_auth_url", ...) is None:
+        published = others.data.get("better_auth_url", ...) or others.data.get("better_auth_jwks_url")
+        if on_a_database and not secrets and not published:
             raise ValueError("must be set, or BETTER_AUTH_URL: without either no token can be checked")
         return secrets
+
+    @field_validator("better_auth_audience")
+    @classmethod
+    def _published_keys_vouch_for_somebody(cls, audience: str | None, others: ValidationInfo) -> str | None:
+        told = others.data.get("better_auth_url", ...) or (others.data.get("better_auth_issuer") and audience)
+        if others.data.get("better_auth_jwks_url") and not told:
+            raise ValueError("must be set with BETTER_AUTH_JWKS_URL, and BETTER_AUTH_ISSUER too, or BETTER_AUTH_URL")
+        return audience
 
     @property
     def secrets(self) -> list[str]:

@@ -178,6 +178,14 @@ def test_keys_are_published_below_the_address_of_better_auth(monkeypatch: pytest
     assert load().jwks_url == "http://auth:3000/api/auth/jwks"
 
 
+def test_an_address_of_keys_alone_does_not_say_whose_tokens_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, BETTER_AUTH_JWKS_URL="http://auth:3000/jwks", BETTER_AUTH_ISSUER="https://app.example.com")
+    with pytest.raises(WrongSettings, match=r"^BETTER_AUTH_AUDIENCE: must be set with BETTER_AUTH_JWKS_URL"):
+        load()
+    set_all(monkeypatch, BETTER_AUTH_AUDIENCE="tasks", DATABASE_URL=DATABASE)
+    assert load().expected.audience == "tasks"
+
+
 def test_the_address_of_better_auth_is_enough_to_serve_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, DATABASE_URL=DATABASE, BETTER_AUTH_URL="https://app.example.com")
     assert load().secrets == []

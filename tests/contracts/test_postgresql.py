@@ -84,7 +84,7 @@ async def test_a_change_in_between_is_seen_and_built_upon(tasks: SqlModelTaskRep
         attempts.append(task)
         return append("?", task)
 
-    original_get = tasks.get
+    original_get = tasks._get
 
     async def overtaken(*arguments: object) -> Task:
         seen = await original_get(*arguments)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ async def test_a_change_in_between_is_seen_and_built_upon(tasks: SqlModelTaskRep
             await faster.update(ALICE, task.id, lambda task: append("!", task))
         return seen
 
-    tasks.get = overtaken  # type: ignore[assignment, method-assign]
+    tasks._get = overtaken  # type: ignore[assignment, method-assign]
     assert (await tasks.update(ALICE, task.id, slow)).title == "Buy milk!?"
     assert len(attempts) == 2
 

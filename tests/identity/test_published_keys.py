@@ -273,6 +273,10 @@ async def test_an_endpoint_that_is_not_there_is_tried_again_after_the_gap(clock:
     keys = PublishedKeys("http://127.0.0.1:1/jwks", now=clock)
     await unavailable(keys)
     await unavailable(keys)
+    assert keys._begun == 1
+    clock.time += 6
+    await unavailable(keys)
+    assert keys._begun == 2
     await keys.close()
 
 

@@ -1,5 +1,6 @@
 """Tokens that were signed with a published key, as Better Auth's jwt plugin hands them out, and what resembles them."""
 
+import asyncio
 import base64
 import json
 import time
@@ -222,6 +223,20 @@ async def test_a_set_that_holds_a_secret_or_an_algorithm_none_hurts_nobody(
     )
 
 
+@pytest.mark.parametrize(
+    "header", [{"alg": ["EdDSA"]}, {"alg": {}}, {"alg": 5}, {"alg": "EdDSA", "kid": ["x"]}, {"typ": []}, {}]
+)
+async def test_a_header_of_wrong_types_is_refused(identity: BetterAuthIdentityProvider, header: dict[str, Any]) -> None:
+    claims = {"sub": "alice", "exp": 2**40, "iss": ORIGIN, "aud": ORIGIN}
+    assert await refused(identity, f"{part({'kid': 'EdDSA-0', **header})}.{part(claims)}.AAAA")
+
+
+@pytest.mark.parametrize("audience", [None, [None], []])
+async def test_where_no_audience_is_known_no_published_token_is_accepted(keys: PublishedKeys, audience: object) -> None:
+    nameless = BetterAuthIdentityProvider([], Expected(ORIGIN, None), keys)
+    assert await refused(nameless, token(aud=audience))
+
+
 # Remembered
 
 
@@ -292,6 +307,20 @@ async def test_remembered_tokens_are_forgotten_when_the_keys_change(
     await keys.refresh()
     clock.time += 6
     assert await refused(identity, good) is NotAuthenticated
+
+
+async def test_keys_are_fetched_anew_though_only_remembered_tokens_come(
+    identity: BetterAuthIdentityProvider, server: KeyServer, keys: PublishedKeys, clock: Clock
+) -> None:
+    good = token()
+    assert await identity.identify(good) == "alice"
+    server.behaviour = key_set(public_jwk("EdDSA", 1))
+    clock.time += 601
+    assert await identity.identify(good) == "alice"
+    assert keys._fetching
+    await asyncio.shield(keys._fetching)
+    clock.time += 6
+    assert await refused(identity, good)
 
 
 async def test_remembered_tokens_outlive_an_outage_and_a_set_that_stays_the_same(
