@@ -79,8 +79,8 @@ class PublishedKeys:
         return usable.get(kid, ())
 
     def keep_fresh(self) -> None:
-        """Begins to fetch in the background where the keys are older than they should be."""
-        if self._now() - self._fetched > self._fresh and self._may_fetch():
+        """Begins to fetch in the background where there are keys, older than they should be."""
+        if self._keys and self._now() - self._fetched > self._fresh and self._may_fetch():
             self.refresh()
 
     async def algorithms(self) -> Sequence[str]:
