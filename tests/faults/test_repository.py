@@ -7,14 +7,13 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import postgres
-from adapters.postgres import open_pool
+from adapters.postgres import Pool
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
 from domain.errors import StorageUnavailable, TaskNotFound
 from domain.task import Task
-from tests.contracts.task_repository import ALICE, BOB, LATER, MILK, NOON, append
+from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, append
 from tests.faults.proxy import Proxy, proxy
 
 BUDGET = 0.6
@@ -23,24 +22,27 @@ BUDGET = 0.6
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "BUDGET_SECONDS", BUDGET)
+    monkeypatch.setattr(postgres, "ATTEMPT_SECONDS", 0.2)
+    monkeypatch.setattr(postgres, "CANCEL_SECONDS", 0.05)
     monkeypatch.setattr(postgres, "CONNECT_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(postgres, "CONNECT_BESIDE_SECONDS", 0.15)
 
 
 @pytest.fixture
-async def between(pool: AsyncEngine, database: str) -> AsyncIterator[Proxy]:
+async def between(pool: Pool, database: str) -> AsyncIterator[Proxy]:
     async with proxy(database) as running:
         yield running
 
 
 @pytest.fixture
 async def tasks(between: Proxy) -> AsyncIterator[SqlModelTaskRepository]:
-    engine = open_pool(between.conninfo, connections=4, prepare=None)
+    engine = Pool(between.conninfo, connections=4, prepare=None)
     yield SqlModelTaskRepository(engine)
-    await engine.dispose()
+    await engine.close()
 
 
 @pytest.fixture
-def direct(pool: AsyncEngine) -> SqlModelTaskRepository:
+def direct(pool: Pool) -> SqlModelTaskRepository:
     """The same tasks, without the proxy."""
     return SqlModelTaskRepository(pool)
 
@@ -72,7 +74,7 @@ async def test_on_a_dead_network_a_call_ends_with_its_budget_and_heals_with_the_
     getattr(between, direction).clear()
     calls = [
         tasks.get(ALICE, task.id),
-        tasks.list(ALICE),
+        tasks.page(ALICE, limit=100),
         tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)),
     ]
     for took in await asyncio.gather(*map(unavailable, calls)):
@@ -84,9 +86,9 @@ async def test_on_a_dead_network_a_call_ends_with_its_budget_and_heals_with_the_
 async def test_more_callers_than_connections_are_all_answered_on_a_dead_network(
     tasks: SqlModelTaskRepository, between: Proxy
 ) -> None:
-    await tasks.list(ALICE)
+    await tasks.page(ALICE, limit=100)
     between.questions.clear()
-    took = await asyncio.gather(*(unavailable(tasks.list(ALICE)) for _ in range(50)))
+    took = await asyncio.gather(*(unavailable(tasks.page(ALICE, limit=100)) for _ in range(50)))
     assert max(took) < BUDGET + 1
 
 
@@ -99,11 +101,29 @@ async def test_a_read_whose_answer_is_lost_is_repeated(tasks: SqlModelTaskReposi
 async def test_a_task_whose_answer_is_lost_is_not_added_twice_and_not_pretended(
     tasks: SqlModelTaskRepository, between: Proxy, direct: SqlModelTaskRepository
 ) -> None:
-    await tasks.list(ALICE)
+    await tasks.page(ALICE, limit=100)
     adding = await _lose_the_answer(tasks.add(ALICE, MILK, NOON), between)
     with pytest.raises(StorageUnavailable):
         await adding
-    assert len(await direct.list(ALICE)) == 1
+    assert len(await direct.page(ALICE, limit=100)) == 1
+
+
+async def test_a_creation_with_a_key_whose_answer_is_lost_is_found_and_not_made_twice(
+    tasks: SqlModelTaskRepository, between: Proxy, direct: SqlModelTaskRepository
+) -> None:
+    await tasks.page(ALICE, limit=100)
+    adding = await _lose_the_answer(tasks.add(ALICE, MILK, NOON, KEY), between)
+    assert [await adding] == await direct.page(ALICE, limit=100)
+
+
+async def test_a_removal_of_what_was_seen_whose_answer_is_lost_is_done(
+    tasks: SqlModelTaskRepository, between: Proxy, direct: SqlModelTaskRepository
+) -> None:
+    task = await tasks.add(ALICE, MILK, NOON)
+    between.answer_to_lose = b"DELETE"
+    await tasks.remove(ALICE, task.id, [NOON])
+    assert between.answer_to_lose is None
+    assert await direct.page(ALICE, limit=100) == []
 
 
 async def test_a_change_whose_answer_is_lost_is_found_and_not_made_twice(
@@ -130,7 +150,7 @@ async def test_a_change_whose_answer_is_lost_while_it_waits_is_not_made_twice(
     """The server goes on with a statement whose client is gone: the repetition must not come on top of it."""
     task = await tasks.add(ALICE, MILK, NOON)
     async with await psycopg.AsyncConnection.connect(database) as somebody:
-        await somebody.execute("SELECT * FROM tasks WHERE id = %s FOR UPDATE", [task.id])
+        await somebody.execute("LOCK TABLE tasks IN EXCLUSIVE MODE")
         toggling = asyncio.ensure_future(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)))
         async with await psycopg.AsyncConnection.connect(database, autocommit=True) as watching:
             while not await (
@@ -183,7 +203,7 @@ async def test_a_read_only_database_answers_reads_and_refuses_writes(
     tasks: SqlModelTaskRepository, between: Proxy
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
-    read_only = open_pool(
+    read_only = Pool(
         make_conninfo(between.conninfo, options="-c default_transaction_read_only=on"), connections=2, prepare=None
     )
     replica = SqlModelTaskRepository(read_only)
@@ -194,15 +214,15 @@ async def test_a_read_only_database_answers_reads_and_refuses_writes(
         replica.remove(ALICE, task.id),
     ):
         await unavailable(write)
-    assert await replica.list(ALICE) == [task]
-    await read_only.dispose()
+    assert await replica.page(ALICE, limit=100) == [task]
+    await read_only.close()
 
 
 async def test_a_server_that_is_not_there_is_tried_again_for_a_moment_only() -> None:
-    nowhere = open_pool("host=127.0.0.1 port=1 user=nobody", connections=1, prepare=None)
-    took = await unavailable(SqlModelTaskRepository(nowhere).list(ALICE))
+    nowhere = Pool("host=127.0.0.1 port=1 user=nobody", connections=1, prepare=None)
+    took = await unavailable(SqlModelTaskRepository(nowhere).page(ALICE, limit=100))
     assert took < 0.2 + 0.5
-    await nowhere.dispose()
+    await nowhere.close()
 
 
 async def test_a_server_that_comes_back_is_found_by_the_call_that_waits(
@@ -211,20 +231,32 @@ async def test_a_server_that_comes_back_is_found_by_the_call_that_waits(
     monkeypatch.setattr(postgres, "BUDGET_SECONDS", 5)
     monkeypatch.setattr(postgres, "CONNECT_AGAIN_SECONDS", 5)
     between.questions.clear()
-    engine = open_pool(between.conninfo, connections=1, prepare=None)
-    listing = asyncio.ensure_future(SqlModelTaskRepository(engine).list(ALICE))
+    engine = Pool(between.conninfo, connections=1, prepare=None)
+    listing = asyncio.ensure_future(SqlModelTaskRepository(engine).page(ALICE, limit=100))
     await between.swallowed.wait()
     between.cut()
     between.questions.set()
     assert await listing == []
     assert between.connections >= 2
-    await engine.dispose()
+    await engine.close()
+
+
+async def test_an_attempt_to_connect_that_the_network_has_forgotten_is_not_waited_for(
+    tasks: SqlModelTaskRepository, between: Proxy
+) -> None:
+    between.questions.clear()
+    listing = asyncio.ensure_future(tasks.page(ALICE, limit=100))
+    await between.swallowed.wait()
+    between.forget()
+    between.questions.set()
+    assert await listing == []
+    assert between.connections == 2
 
 
 async def test_whoever_is_cancelled_leaves_no_connection_behind(tasks: SqlModelTaskRepository, database: str) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
     async with await psycopg.AsyncConnection.connect(database) as somebody:
-        await somebody.execute("SELECT * FROM tasks WHERE id = %s FOR UPDATE", [task.id])
+        await somebody.execute("LOCK TABLE tasks")
         changing = [
             asyncio.ensure_future(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))) for _ in range(8)
         ]

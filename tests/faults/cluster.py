@@ -1,0 +1,143 @@
+"""A PostgreSQL of a test's own, on a TCP port, to be stopped, crashed and started again."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from adapters import embedded_postgres
+
+# A killed process loses nothing that it handed to the kernel, so fsync may rest; what is committed is handed over.
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "on",
+    "max_connections": "60",
+    "max_wal_size": "64MB",
+}
+DISK = "2m"
+START_SECONDS = STOP_SECONDS = 30
+
+
+class Cluster:
+    """One server with the role `todo`, which is nobody special, and its database of the same name."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._log = data.with_suffix(".log")
+        self._before = [*embedded_postgres._unprivileged()]
+        self._pid: int | None = None
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self.conninfo = self._conninfo("todo", "todo")
+
+    def _conninfo(self, user: str, database: str) -> str:
+        return make_conninfo("sslmode=disable", host="127.0.0.1", port=self.port, user=user, dbname=database)
+
+    async def create(self) -> None:
+        await asyncio.to_thread(embedded_postgres._create, self._data, embedded_postgres._binaries())
+        await self.start()
+        await self.execute("CREATE ROLE todo LOGIN", database="postgres")
+        await self.execute("CREATE DATABASE todo OWNER todo", database="postgres")
+
+    async def start(self) -> float:
+        """The moment from which it answered."""
+        settings = {**SETTINGS, "port": str(self.port)}
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        program = embedded_postgres._binaries() / "postgres"
+        self._pid = embedded_postgres._spawn([*self._before, str(program), "-D", str(self._data), *options], self._log)
+        return await self.when_it_answers()
+
+    async def when_it_answers(self) -> float:
+        async with asyncio.timeout(START_SECONDS):
+            while True:
+                try:
+                    await self.execute("SELECT 1", database="postgres")
+                except psycopg.OperationalError:
+                    await asyncio.sleep(0.02)
+                else:
+                    return asyncio.get_running_loop().time()
+
+    async def stop(self) -> None:
+        """Ends every session and writes everything down, as an orderly restart does."""
+        if self._pid is not None:
+            os.kill(self._pid, signal.SIGINT)
+            await self._is_gone()
+
+    async def crash(self) -> None:
+        """Kills every process of the server at once."""
+        assert self._pid is not None
+        others = [pid for [pid] in await self.execute("SELECT pid FROM pg_stat_activity", database="postgres")]
+        for pid in [self._pid, *others]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self._is_gone()
+
+    async def _is_gone(self) -> None:
+        assert self._pid is not None
+        for _ in range(STOP_SECONDS * 100):
+            if embedded_postgres._gone(self._pid, self._data):
+                break
+            await asyncio.sleep(0.01)
+        else:
+            raise AssertionError("PostgreSQL does not stop")
+        self._pid = None
+
+    async def kill_a_backend(self) -> None:
+        """Upon which PostgreSQL ends every session and recovers."""
+        [[pid], *_] = await self.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'todo'")
+        os.kill(pid, signal.SIGKILL)
+
+    async def terminate_sessions(self) -> int:
+        """How many there were."""
+        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'todo'"
+        return len(await self.execute(ended, database="postgres"))
+
+    async def execute(self, statement: str, *, database: str = "todo") -> list[Any]:
+        """What a statement returns that the superuser runs, past every proxy."""
+        async with await self.connect(database) as connection:
+            answer = await connection.execute(statement.encode())
+            return await answer.fetchall() if answer.description else []
+
+    async def connect(self, database: str = "todo") -> psycopg.AsyncConnection[Any]:
+        """As superuser, past every proxy; each statement commits by itself."""
+        return await psycopg.AsyncConnection.connect(self._conninfo("postgres", database), autocommit=True)
+
+
+class ClusterOnSmallDisk(Cluster):
+    """Keeps the tasks on a disk of its own, in memory, that only its processes see.
+
+    Needs a Linux on which everybody may make user namespaces.
+    """
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data)
+        self._disk = data.with_suffix(".disk")
+        self._disk.mkdir()
+        mount = f'mount -t tmpfs -o size={DISK},mode=700 tmpfs "$0" && exec "$@"'
+        as_root = ["unshare", "--user", "--map-root-user", "--mount", "--", "sh", "-c", mount, str(self._disk)]
+        self._before = [*as_root, "unshare", "--user", "--map-user=65534", "--"]
+
+    async def keep_tasks_there(self) -> None:
+        """New tasks ask for new space: the rest of each page is left to changes."""
+        await self.execute(f"CREATE TABLESPACE small LOCATION '{self._disk}'")
+        await self.execute("ALTER TABLE tasks SET TABLESPACE small")
+        await self.execute("ALTER TABLE tasks SET (fillfactor = 10)")
+
+
+@asynccontextmanager
+async def running(cluster: Cluster) -> AsyncIterator[None]:
+    try:
+        await cluster.create()
+        yield
+    finally:
+        await cluster.stop()

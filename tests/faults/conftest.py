@@ -1,0 +1,66 @@
+"""The whole product in the face of faults; what became of each is told at the end of the run."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Todo
+from tests.databases import url
+from tests.faults.cluster import Cluster, ClusterOnSmallDisk, running
+from tests.faults.program import program
+from tests.faults.proxy import proxy
+from tests.faults.report import Row, table, write
+from tests.faults.scenario import SECRET, Stage
+
+_ROWS = pytest.StashKey[list[Row]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--report", type=Path, help="the document to write the table of faults into")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_ROWS] = []
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if rows := config.stash[_ROWS]:
+        terminalreporter.section("faults")
+        for line in table(rows):
+            terminalreporter.write_line(line)
+        if config.option.report:
+            write(rows, config.option.report)
+
+
+@pytest.fixture(scope="session")
+def rows(pytestconfig: pytest.Config) -> list[Row]:
+    return pytestconfig.stash[_ROWS]
+
+
+@pytest.fixture(scope="session")
+async def stage(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> AsyncIterator[Stage]:
+    """One process that serves both contracts, on one server, for most faults of a run."""
+    folder = tmp_path_factory.mktemp("stage")
+    async with _stage(Cluster(folder / "data"), folder, rows) as ready:
+        yield ready
+
+
+@pytest.fixture
+async def stage_on_small_disk(tmp_path: Path, rows: list[Row]) -> AsyncIterator[Stage]:
+    cluster = ClusterOnSmallDisk(tmp_path / "data")
+    async with _stage(cluster, tmp_path, rows) as ready:
+        await cluster.keep_tasks_there()
+        yield ready
+
+
+@asynccontextmanager
+async def _stage(cluster: Cluster, folder: Path, rows: list[Row]) -> AsyncIterator[Stage]:
+    async with running(cluster), proxy(cluster.conninfo) as between:
+        settings = {"DATABASE_URL": url(between.conninfo), "BETTER_AUTH_SECRET": SECRET}
+        migrated = await asyncio.to_thread(Todo(folder).run, "migrate", **settings)
+        assert migrated.returncode == 0, migrated.stderr
+        async with program(folder, between.conninfo) as serving:
+            yield Stage(cluster, between, serving.address, serving.process.pid, rows)

@@ -1,0 +1,217 @@
+"""One fault, brought about under a load on both contracts, and the bounds that its figures must keep."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from math import inf
+from typing import ClassVar
+
+import pytest
+
+from tests.faults import history
+from tests.faults.cluster import Cluster
+from tests.faults.load import CONTRACTS, Contract, Load, Operation, load
+from tests.faults.proxy import Proxy
+from tests.faults.report import Row
+
+SECRET = "a secret of at least thirty-two bytes"
+BEFORE = 1.0  # seconds of work before a fault
+AFTERWARDS = 3.0  # and after it
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What the users of one contract met with. Times are seconds of the event loop's clock."""
+
+    operations: Sequence[Operation]
+    began: float  # the fault
+    ended: float
+
+    @property
+    def failed(self) -> Sequence[Operation]:
+        return [operation for operation in self.operations if operation.failed]
+
+    @property
+    def slowest(self) -> float:
+        return max(operation.seconds for operation in self.operations)
+
+    @property
+    def slowest_failure(self) -> float:
+        return max((operation.seconds for operation in self.failed), default=0.0)
+
+    @property
+    def last_failure(self) -> float:
+        """Seconds from the beginning of the fault."""
+        return max((operation.ended - self.began for operation in self.failed), default=0.0)
+
+    @property
+    def back(self) -> float:
+        """Seconds from the end of the fault to the first answer to a request after which no other failed."""
+        last = max((operation.began for operation in self.failed), default=self.began)
+        return (
+            min((operation.ended for operation in self.operations if operation.began > last), default=inf) - self.ended
+        )
+
+    @property
+    def rate(self) -> float:
+        """Requests in a second, as the load has it: nobody asks again without a pause."""
+        took = max(operation.ended for operation in self.operations) - min(op.began for op in self.operations)
+        return len(self.operations) / took
+
+    def quantile(self, part: float) -> float:
+        return sorted(operation.seconds for operation in self.operations)[int(part * len(self.operations))]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """`kept` by the figures, or not."""
+
+    words: str
+    kept: Callable[[Figures], bool]
+
+
+def answers_within(seconds: float) -> Bound:
+    return Bound(f"answers within {seconds:g} s", lambda figures: figures.slowest <= seconds)
+
+
+def errors_within(seconds: float) -> Bound:
+    return Bound(f"errors within {seconds:g} s", lambda figures: figures.slowest_failure <= seconds)
+
+
+def last_error_within(seconds: float) -> Bound:
+    return Bound(f"last error within {seconds:g} s", lambda figures: figures.last_failure <= seconds)
+
+
+def back_within(seconds: float) -> Bound:
+    return Bound(f"back within {seconds:g} s", lambda figures: figures.back <= seconds)
+
+
+def quantile_within(part: float, seconds: float) -> Bound:
+    return Bound(f"p{part * 100:g} under {seconds * 1000:g} ms", lambda figures: figures.quantile(part) < seconds)
+
+
+NO_ERROR = Bound("no error", lambda figures: not figures.failed)
+ONLY_IN_FLIGHT = Bound(
+    "only what was in flight fails",
+    lambda figures: all(operation.began <= figures.ended for operation in figures.failed),
+)
+MOSTLY_SERVED = Bound("nine of ten are served", lambda figures: len(figures.failed) <= len(figures.operations) / 10)
+FELT = Bound("felt", lambda figures: bool(figures.failed))
+READS_GO_ON = Bound("reads go on", lambda figures: all(op.action not in ("get", "list") for op in figures.failed))
+
+
+@dataclass
+class Fault:
+    """What a scenario notes down while it goes on."""
+
+    loads: Sequence[Load]
+    began: float
+    ended: float | None = None
+    bounds: Sequence[Bound] = ()
+    missed: list[str] = field(default_factory=list)
+    late: float = (
+        0.0  # seconds, that this process itself was kept from its work: the machine is busy with something else
+    )
+
+    async def watch_machine(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while True:
+            slept = clock()
+            await asyncio.sleep(0.02)
+            self.late = max(self.late, clock() - slept - 0.02)
+
+    def failures(self) -> int:
+        """Until now, on both contracts."""
+        return sum(operation.failed for load_ in self.loads for operation in load_.operations)
+
+    def expect(self, kept: bool, words: str) -> None:
+        """A bound of this scenario's own."""
+        if not kept and words not in self.missed:
+            self.missed.append(words)
+
+    async def all_sleep(self) -> None:
+        """Nobody asks for anything until `all_wake`."""
+        await asyncio.gather(*(load_.sleep() for load_ in self.loads))
+
+    def all_wake(self) -> None:
+        for load_ in self.loads:
+            load_.wake()
+
+    def begins(self) -> None:
+        self.began = asyncio.get_running_loop().time()
+
+    def ends(self, at: float | None = None) -> None:
+        self.ended = asyncio.get_running_loop().time() if at is None else at
+
+
+@dataclass
+class Stage:
+    """The program as it is run in production, the way to its database, and the database."""
+
+    cluster: Cluster
+    between: Proxy
+    address: str
+    process: int
+    rows: list[Row]
+    _names: ClassVar[Iterator[int]] = count()
+
+    @asynccontextmanager
+    async def fault(self, name: str, *bounds: Bound) -> AsyncIterator[Fault]:
+        """Brought about by what is done in the context, between a second of ordinary work and some more of it.
+
+        Fails where a bound is not kept, or where the users of a contract were told what cannot be true.
+        """
+        users = f"u{next(self._names)}"
+        async with AsyncExitStack() as stack:
+            loads = [
+                await stack.enter_async_context(load(self.address, contract, SECRET, users)) for contract in CONTRACTS
+            ]
+            await asyncio.sleep(BEFORE)
+            noted = Fault(loads, asyncio.get_running_loop().time(), bounds=bounds)
+            watching = asyncio.create_task(noted.watch_machine())
+            stack.callback(watching.cancel)
+            yield noted
+            await asyncio.sleep(AFTERWARDS)
+        self._judge(name, noted)
+
+    def _judge(self, name: str, fault: Fault) -> None:
+        broken = []
+        for load_ in fault.loads:
+            figures = Figures(load_.operations, fault.began, fault.ended or fault.began)
+            missed = [*fault.missed, *(bound.words for bound in fault.bounds if not bound.kept(figures))]
+            everything = load_.operations + [operation for guest in load_.guests for operation in guest.operations]
+            untrue = history.complaints(everything, load_.contract)
+            if missed or untrue:
+                broken += [f"contract {load_.contract}: {words}" for words in [*missed, *untrue, *_slow(figures)]]
+            wrong = [f"not: {words}" for words in [*missed, *(["true answers"] if untrue else [])]]
+            self.rows.append(_row(name, fault, figures, load_.contract, "; ".join(wrong) or "held"))
+        if broken:
+            broken.append(f"the test itself was kept waiting for up to {fault.late:.2f} s by whatever else runs here")
+            pytest.fail("\n".join(broken), pytrace=False)
+
+
+def _slow(figures: Figures) -> list[str]:
+    """What took long, for whoever has to find out why. Times are seconds from the beginning of the fault."""
+    slowest = sorted(figures.operations, key=lambda operation: -operation.seconds)[:20]
+    return [
+        f"{op.action} of {op.user} at {op.began - figures.began:.2f}: {op.status} after {op.seconds:.2f} s"
+        for op in slowest
+    ]
+
+
+def _row(name: str, fault: Fault, figures: Figures, contract: Contract, held: str) -> Row:
+    return Row(
+        fault=name,
+        contract=contract,
+        requests=len(figures.operations),
+        failed=len(figures.failed),
+        slowest=f"{figures.slowest:.2f} s",
+        back="" if fault.ended is None else f"{max(0.0, figures.back):.2f} s",
+        bound=", ".join(bound.words for bound in fault.bounds),
+        held=held,
+        p50=f"{figures.quantile(0.5):.3f} s",
+        p99=f"{figures.quantile(0.99):.3f} s",
+        rate=f"{figures.rate:.0f}",
+    )

@@ -1,0 +1,31 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Todo
+
+SECONDS = 12  # for each contract
+EXAMPLES = 25  # of each operation and kind
+
+
+@pytest.mark.parametrize("contract", ["^/api/tasks", "^/api/[{]user_id[}]"])
+def test_schemathesis_finds_nothing_to_complain_about(tmp_path: Path, contract: str) -> None:
+    """With all its checks, on examples, limits, random requests and sequences of them."""
+    todo = Todo(tmp_path)
+    with todo.serve() as server:
+        address = f"{server.address}/openapi.json"
+        whose = ["--header", f"Authorization: Bearer {todo.token('u1')}", "--include-path-regex", contract]
+        bounds = ["--checks", "all", "--max-time", str(SECONDS), "--max-examples", str(EXAMPLES), "--no-shrink"]
+        run = subprocess.run(
+            [sys.executable, "-m", "schemathesis.cli", "run", address, *whose, *bounds],
+            cwd=tmp_path,
+            env={**todo.environment, "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(Path.cwd())},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS * 5,
+            check=False,
+        )
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
+    assert "Selected: 7/16" in run.stdout
