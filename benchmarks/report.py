@@ -1,0 +1,131 @@
+"""What was measured, for a person: at the terminal, and in docs/performance.md between two marks."""
+
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import chart
+from benchmarks.measure import Case, Measured, Results
+from benchmarks.scenarios import SCENARIOS, Start
+from benchmarks.servers import DESCRIBED
+from benchmarks.targets import SLOWEST_START, TARGETS, Target
+
+_DOCS = Path(__file__).parents[1] / "docs"
+_PEERS = Path(__file__).with_name("peers")
+
+
+def targets(results: Results, starts: Mapping[str, Start]) -> str:
+    """A table of those that were measured, if any were."""
+    rows = [_target(target, results) for target in TARGETS if target.ratio(results) is not None]
+    if "ours" in starts:
+        took = starts["ours"].seconds
+        rows.append(["start", "", "seconds", "", f"≤ {SLOWEST_START}", *_verdict(took, took <= SLOWEST_START)])
+    if not rows:
+        return ""
+    reached = sum(row[-1] == "reached" for row in rows)
+    head = ["measurement", "connections", "figure", "against", "target", "measured", ""]
+    return f"{reached} of {len(rows)} reached.\n\n" + table(head, rows)
+
+
+def _target(target: Target, results: Results) -> list[str]:
+    case, ratio = target.case, target.ratio(results)
+    assert ratio is not None
+    what = case.operation + ("" if case.scenario == "near" else f" ({case.scenario})")
+    limit = f"{'≥' if target.at_least else '≤'} {target.limit}"
+    return [what, str(case.connections), target.figure, target.peer, limit, *_verdict(ratio, target.reached(results))]
+
+
+def _verdict(measured: float, reached: bool) -> list[str]:
+    return [f"{measured:.2f}", "reached" if reached else "**missed**"]
+
+
+def write(results: Results, starts: Mapping[str, Start], rounds: int, seconds: int) -> None:
+    """Puts it into the document, and draws the chart."""
+    (_DOCS / "performance.svg").write_text(chart.draw(results))
+    parts = [
+        f"Measured on {_today()}: {_machine()}; {_versions()}. Medians of {rounds} rounds of {seconds} s.",
+        "![CPU for each request, by server, at 32 connections](performance.svg)",
+        "### Targets\n\n" + targets(results, starts),
+        *(_tables(results)),
+        "### From the start of the process to its first answer\n\n" + _starts(starts),
+    ]
+    replace_between_marks("bench", "\n\n".join(parts))
+
+
+def replace_between_marks(name: str, text: str) -> None:
+    """What stands between the marks of that name is what `make` wrote last."""
+    document = _DOCS / "performance.md"
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, _, rest = document.read_text().partition(begin)
+    document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{rest.partition(end)[2]}")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown, in columns of one width: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    rule = ["-" * max(widths[0], 3), *("-" * max(width - 1, 2) + ":" for width in widths[1:])]
+    return "\n".join(_row(cells, widths) for cells in (head, rule, *rows))
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    others = [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
+    return f"| {' | '.join([cells[0].ljust(widths[0]), *others])} |"
+
+
+def _tables(results: Results) -> list[str]:
+    return [
+        f"### {scenario.title}, {_connections(number)}\n\n" + one_table(results, scenario.name, number)
+        for scenario in SCENARIOS
+        for number in scenario.connections
+    ]
+
+
+def _connections(number: int) -> str:
+    return f"{number} connection{'s' if number > 1 else ''}"
+
+
+def one_table(results: Results, scenario: str, connections: int) -> str:
+    head = ["operation", "server", "server µs", "database µs", "total", "ours ÷ it"]
+    head += ["requests/s", "p50 ms", "p99 ms", "MB"]
+    rows = [
+        _figures(case, name, measured, by_server["ours"])
+        for case, by_server in results.items()
+        if (case.scenario, case.connections) == (scenario, connections)
+        for name, measured in by_server.items()
+    ]
+    return table(head, rows)
+
+
+def _figures(case: Case, name: str, measured: Measured, ours: Measured) -> list[str]:
+    if measured.failed:
+        return [case.operation, name, f"**{measured.failed:.0f} unanswered**", *[""] * 7]
+    ratio = "" if name == "ours" else f"{ours.total / measured.total:.2f}"
+    cost = [f"{measured.server:.0f}", f"{measured.database:.0f}", f"{measured.total:.0f}", ratio]
+    speed = [f"{measured.throughput:.0f}", f"{measured.p50:.2f}", f"{measured.p99:.2f}"]
+    return [case.operation, name, *cost, *speed, f"{measured.memory:.0f}"]
+
+
+def _starts(starts: Mapping[str, Start]) -> str:
+    rows = [[DESCRIBED[name], f"{start.seconds:.2f}", f"{start.memory:.0f}"] for name, start in starts.items()]
+    return table(["server", "seconds", "MB resident"], rows)
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _machine() -> str:
+    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    memory = int(re.findall(r"MemTotal: *(\d+)", Path("/proc/meminfo").read_text())[0]) / 2**20
+    return f"{len(models)} cores ({models[0]}), {memory:.0f} GiB, {platform.system()} {platform.release()}"
+
+
+def _versions() -> str:
+    pinned = (_PEERS / "python/requirements.txt").read_text() + (_PEERS / "fastify/package.json").read_text()
+    named = {"fastapi": "FastAPI", "litestar": "Litestar", "fastify": "Fastify"}
+    found = {label: re.findall(rf'"?\b{name}"?(?:==|: ")([\d.]+)', pinned)[0] for name, label in named.items()}
+    ours = {"Python": platform.python_version(), "our FastAPI": version("fastapi")}
+    return ", ".join(f"{label} {number}" for label, number in (ours | found).items())

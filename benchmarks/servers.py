@@ -1,0 +1,165 @@
+"""The servers that are compared: each a process of its own, on the same table, checking the same tokens."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from benchmarks.data import Database
+from benchmarks.tokens import SECRET, Algorithm, Issuer
+from entrypoints.settings import Settings
+
+PATIENCE = 30  # seconds, for a server to start or to stop
+_HERE = Path(__file__).parent
+_PYTHON_PEER = [str(_HERE / ".venv/bin/python"), "-m", "uvicorn", "--host", "127.0.0.1", "--no-access-log"]
+_PYTHON_PEER += ["--log-level", "warning", "--backlog", "2048", "--app-dir", str(_HERE / "peers/python"), "--port"]
+
+COMMANDS: Mapping[str, Sequence[str]] = {
+    "ours": [sys.executable, "-m", "entrypoints.cli", "serve", "--port", "{port}"],
+    "fastify": ["node", str(_HERE / "peers/fastify/server.mjs")],
+    "litestar": [*_PYTHON_PEER, "{port}", "litestar_app:app"],
+    "tutorial": [*_PYTHON_PEER, "{port}", "tutorial:app"],
+}
+DESCRIBED = {
+    "ours": "`todo serve`, at most 8 connections to the database",
+    "fastify": "Fastify, @fastify/jwt, node-postgres with named statements, 20 connections",
+    "litestar": "Litestar, its JWT middleware, msgspec, asyncpg, 10 connections",
+    "tutorial": "FastAPI and SQLModel with a sync session, as in their tutorials, 40 connections",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a database is reached."""
+
+    database: str
+    host: str
+    port: int = 5432
+
+    def environment(self) -> dict[str, str]:
+        """As libpq has it, and asyncpg and node-postgres follow."""
+        return {"PGHOST": self.host, "PGPORT": str(self.port), "PGDATABASE": self.database, "PGUSER": "postgres"}
+
+    def url(self) -> str:
+        where = self.host.replace("/", "%2F")
+        return (
+            f"postgresql://postgres@/{self.database}?host={where}&port={self.port}&sslmode=disable&gssencmode=disable"
+        )
+
+
+class Server:
+    """One that runs. `seconds` it took from its start to its first answer."""
+
+    def __init__(self, name: str, folder: Path, environment: Mapping[str, str], token: str) -> None:
+        self.name, self._folder, self._token = name, folder, token
+        port = _free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._command = [part.format(port=port) for part in COMMANDS[name]]
+        self._environment = {**environment, "PORT": str(port)}
+        self._log = folder / "log"
+        self._start()
+
+    def _start(self) -> None:
+        started = time.perf_counter()
+        with self._log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl+C is for us, who end it
+            )
+        try:
+            self._wait_for_answer()
+        except BaseException:
+            self.stop()
+            raise
+        self.process, self.seconds = self._popen.pid, time.perf_counter() - started
+
+    def _wait_for_answer(self) -> None:
+        headers, deadline = {"Authorization": f"Bearer {self._token}"}, time.monotonic() + PATIENCE
+        with httpx2.Client(headers=headers, timeout=PATIENCE, trust_env=False) as client:
+            while time.monotonic() < deadline and self._popen.poll() is None:
+                try:
+                    if client.get(f"{self.url}/api/tasks").status_code == 200:
+                        return
+                except httpx2.TransportError:  # nobody listens yet
+                    pass
+                time.sleep(0.005)
+        raise RuntimeError(f"{self.name} does not answer:\n{self._log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        _end(self._popen)
+
+    def restart(self) -> None:
+        self.stop()
+        self._start()
+
+    def forget_log(self) -> None:
+        """Ours writes a line for each request."""
+        os.truncate(self._log, 0)
+
+
+@contextmanager
+def serving(name: str, place: Place, issuer: Issuer, algorithm: Algorithm = "HS256") -> Iterator[Server]:
+    """Answers when the context opens, and is gone when it closes."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        environment = _environment(name, place, issuer, algorithm)
+        server = Server(name, Path(folder), environment, issuer.token("nobody", algorithm))
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def delayed(database: Database) -> Iterator[Place]:
+    """The same database, 5 ms away."""
+    command = [sys.executable, "-m", "benchmarks.delay", f"{database.socket}/.s.PGSQL.5432"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_HERE.parent, start_new_session=True)
+    assert process.stdout
+    try:
+        yield Place(database.name, "127.0.0.1", int(process.stdout.readline()))
+    finally:
+        _end(process)
+        process.stdout.close()
+
+
+def _environment(name: str, place: Place, issuer: Issuer, algorithm: Algorithm) -> dict[str, str]:
+    """What the machine has, without settings that are meant for somebody else."""
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if key.lower() not in Settings.model_fields and not key.startswith("PG")
+    }
+    if name == "ours":
+        ours = {"DATABASE_URL": place.url(), "BETTER_AUTH_URL": issuer.url, "BETTER_AUTH_SECRET": SECRET}
+        return {**inherited, **ours, "PYTHONPATH": str(_HERE.parent)}
+    checks = {"JWT_ALGORITHM": algorithm, "JWT_KEY": issuer.keys[algorithm]}
+    whose = {"JWT_ISSUER": issuer.url, "JWT_AUDIENCE": issuer.url}
+    inherited.pop("PYTHONPATH", None)
+    return {**inherited, **place.environment(), **checks, **whose, "NODE_ENV": "production"}
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
