@@ -1,4 +1,7 @@
-"""A Better Auth server, a `todo serve` that trusts it, and a browser: each a process of its own on loopback."""
+"""A Better Auth server, a `todo serve` that trusts it, and a browser: each a process of its own on loopback.
+
+And the TypeScript client, compiled.
+"""
 
 import json
 import os
@@ -16,6 +19,8 @@ import pytest
 from tests.cli.conftest import PATIENCE, Serving, Todo
 
 HERE = Path(__file__).parent
+CLIENT = HERE.parents[1] / "clients/typescript"
+USES = HERE / "client"
 SECRET = "the secret that Better Auth and this server share"
 
 
@@ -97,6 +102,26 @@ class Person:
 def _installed() -> None:
     for needed in (shutil.which("node"), (HERE / "node_modules/better-auth").is_dir() or None):
         assert needed, "run this by `make e2e`, which installs Node, Better Auth and Chromium"
+
+
+def compile_typescript(project: Path, *options: str) -> str:
+    """By the current TypeScript; what it printed. The project says where the output goes."""
+    done = subprocess.run(
+        [HERE / "node_modules/.bin/tsc", "--project", project, "--strict", *options],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def _typescript() -> None:
+    """The client is compiled, and what the tests do with it."""
+    for project in (CLIENT, USES):
+        compile_typescript(project)
 
 
 @pytest.fixture

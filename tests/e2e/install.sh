@@ -15,9 +15,14 @@ debian() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" $3 >/dev/null
 }
 
+packages() {
+    if [ ! -d "$1/node_modules" ] || [ "$1/package-lock.json" -nt "$1/node_modules/.package-lock.json" ]; then
+        echo "Installing $2 ..."
+        (cd "$1" && npm ci --silent)
+    fi
+}
+
 command -v npm >/dev/null || debian "Node" nodejs npm
 [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || debian "Chromium" chromium fonts-dejavu-core
-if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-    echo "Installing Better Auth and Playwright ..."
-    npm ci --silent
-fi
+packages ../../clients/typescript "what the TypeScript client needs"
+packages . "Better Auth, Playwright and TypeScript"

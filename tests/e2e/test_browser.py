@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Serving
-from tests.e2e.conftest import SECRET, Issuer, browse
+from tests.e2e.conftest import CLIENT, SECRET, USES, Issuer, browse
 
 Run = Callable[..., tuple[Issuer, Serving]]
 SCREENSHOT = Path(__file__).with_name("docs-page.png")  # docs/ keeps a copy
@@ -39,6 +41,30 @@ def test_a_page_on_another_origin_can_do_everything_and_read_every_answer(run: R
         assert contract["named"]["headers"]["x-request-id"] == "from-the-page"
     assert (seen["foreign"]["status"], seen["foreign"]["body"]["code"]) == (403, "not_yours")
     assert (seen["method"]["status"], seen["method"]["headers"]["allow"]) == (405, "GET, POST")
+
+
+@pytest.mark.usefixtures("_typescript")
+def test_the_typed_client_works_in_a_page_with_tokens_of_better_auth(run: Run) -> None:
+    issuer, api = run()
+    files = {
+        "/page.js": USES / "dist/page.js",
+        "/client/index.js": CLIENT / "dist/index.js",
+        "/client/send.js": CLIENT / "dist/send.js",
+        "/openapi-fetch.mjs": CLIENT / "node_modules/openapi-fetch/dist/index.mjs",
+    }
+    seen = browse(
+        "typedClient",
+        page=issuer.origin,
+        api=api.address,
+        email="typed@example.com",
+        files={path: str(file) for path, file in files.items()},
+        modules={"tasks-client": "/client/index.js", "openapi-fetch": "/openapi-fetch.mjs"},
+    )
+    assert seen["created"]["user_id"] == seen["user"]
+    assert seen["listed"] == [{**seen["created"], **seen["completed"]}]
+    assert seen["completed"]["status"] == "complete"
+    assert seen["refused"] == "invalid_input"
+    assert seen["tokens"] == 1
 
 
 def test_a_page_of_an_origin_that_is_not_allowed_gets_nothing(run: Run) -> None:
