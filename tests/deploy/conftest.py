@@ -1,0 +1,50 @@
+"""One installation for production, and two instances of it, from nginx to the database."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.deploy import production
+from tests.deploy.nginx import Nginx, free_port, nginx
+from tests.deploy.service import Service, started
+from tests.faults.bouncer import bouncing
+from tests.faults.cluster import Cluster, running
+from tests.faults.scenario import SECRET
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything that serves, as a frontend and as an operator see it."""
+
+    nginx: Nginx
+    instances: tuple[Service, Service]
+    cluster: Cluster
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that is /opt/todo in production."""
+    folder = tmp_path_factory.mktemp("opt")
+    production.install(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+async def site(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    cluster = Cluster(folder / "data")
+    async with running(cluster), bouncing(cluster, folder) as bouncer:
+        settings = {
+            "DATABASE_URL": bouncer.url,
+            "DATABASE_PREPARED_STATEMENTS": "false",
+            "BETTER_AUTH_SECRET": SECRET,
+        }
+        (installed / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        async with (
+            started(installed, free_port()) as first,
+            started(installed, free_port()) as second,
+            nginx(folder / "nginx", first.port, second.port) as front,
+        ):
+            yield Site(front, (first, second), cluster)

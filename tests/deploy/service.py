@@ -1,0 +1,72 @@
+"""What systemd does with `deploy/todo@.service`, its sandbox aside: the unit's own commands, signal and patience."""
+
+import asyncio
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from configparser import ConfigParser
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.deploy.production import ROOT
+
+UNIT = ROOT / "deploy/todo@.service"
+ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+def unit() -> ConfigParser:
+    parser = ConfigParser(strict=False, interpolation=None, delimiters=("=",))
+    parser.read_string(UNIT.read_text())
+    return parser
+
+
+class Service:
+    """The instance at one port, of the installation in one folder."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.port = port
+        self._folder = folder
+        self._says = unit()["Service"]
+        self.log = folder / f"{port}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Returns when it can serve."""
+        await self._run("ExecStartPre")
+        with self.log.open("a") as log:
+            command = self._command("ExecStart")
+            self.process = await asyncio.to_thread(
+                subprocess.Popen, command, cwd=self._folder, env=ENVIRONMENT, stdout=log, stderr=log
+            )
+        await self._run("ExecStartPost")
+
+    async def stop(self) -> float:
+        """The seconds that it took."""
+        assert self.process
+        asked = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        code = await asyncio.to_thread(self.process.wait, int(self._says["TimeoutStopSec"]))
+        assert code == 0, self.log.read_text()
+        return time.monotonic() - asked
+
+    def _command(self, name: str) -> list[str]:
+        line = self._says[name].replace("/opt/todo", str(self._folder)).replace("%i", str(self.port))
+        return shlex.split(line)
+
+    async def _run(self, name: str) -> None:
+        await asyncio.to_thread(
+            subprocess.run, self._command(name), cwd=self._folder, env=ENVIRONMENT, check=True, capture_output=True
+        )
+
+
+@asynccontextmanager
+async def started(folder: Path, port: int) -> AsyncIterator[Service]:
+    service = Service(folder, port)
+    try:
+        await service.start()
+        yield service
+    finally:
+        if service.process and service.process.poll() is None:
+            await service.stop()
