@@ -5,14 +5,19 @@ PYTHON ?= python3
 PORT ?= 8000
 PY := .venv/bin/python
 
-.PHONY: help run test check e2e format lock
+.PHONY: help run test check faults e2e rollout bench bench-growth client format lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run [PORT=8000]  serve on a private PostgreSQL, with nothing to configure"
 	@echo "make test             all tests, on real PostgreSQL"
 	@echo "make check            tests, types, style and architecture"
+	@echo "make faults           what becomes of each fault of the database and the network, in a table"
 	@echo "make e2e              against a real Better Auth server and in a real browser"
+	@echo "make rollout          as in production: behind nginx, restarted under load"
+	@echo "make bench            what a request costs, beside other servers (ARGS=--help for less than all)"
+	@echo "make bench-growth     what ten million tasks change, and what a very long list does"
+	@echo "make client           the TypeScript client's types, from what the API says of itself"
 	@echo "make format           puts the code into its style"
 	@echo "make lock             pins what pyproject.toml asks for, by hash"
 
@@ -20,7 +25,8 @@ run: .venv/installed
 	@exec $(PY) -m entrypoints.cli serve --port $(PORT)
 
 test: .venv/installed
-	@$(PY) -m pytest -n auto --ignore=tests/e2e
+	@$(PY) -m pytest -n auto -m "not scenario" --ignore=tests/e2e --ignore=tests/deploy
+	@$(PY) -m pytest tests/faults -m quick  # by themselves: their bounds are seconds
 
 check: .venv/installed
 	@echo "== style" && $(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -28,9 +34,30 @@ check: .venv/installed
 	@echo "== architecture" && .venv/bin/lint-imports --no-cache
 	@echo "== tests" && $(MAKE) --no-print-directory test
 
+faults: .venv/installed
+	@sh tests/faults/install.sh
+	@$(PY) -m pytest tests/faults -m scenario --report=docs/reliability.md
+
 e2e: .venv/installed
 	@sh tests/e2e/install.sh
 	@$(PY) -m pytest tests/e2e
+
+rollout: .venv/installed
+	@sh tests/deploy/install.sh
+	@$(PY) -m pytest tests/deploy
+
+bench: .venv/installed
+	@sh benchmarks/peers/install.sh
+	@$(PY) -m pytest benchmarks
+	@$(PY) -m benchmarks $(ARGS)
+
+bench-growth: .venv/installed
+	@sh benchmarks/peers/install.sh
+	@$(PY) -m benchmarks.growth
+
+client: .venv/installed
+	@$(PY) -m entrypoints.cli openapi >clients/typescript/openapi.json
+	@cd clients/typescript && npm ci --silent && npm run --silent types
 
 format: .venv/installed
 	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format .
@@ -40,7 +67,9 @@ lock: .venv/installed
 	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		pyproject.toml -o requirements.txt
 	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-		pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+		pyproject.toml --extra otel -c requirements.txt -o requirements-otel.txt
+	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		pyproject.toml --extra otel --group dev -c requirements.txt -o requirements-dev.txt
 
 .venv/installed: requirements-dev.txt pyproject.toml install.sh
 	@sh ./install.sh $(PYTHON)

@@ -68,6 +68,8 @@ class BetterAuthIdentityProvider(IdentityProvider):
         now: Callable[[], float] = time.time,
     ) -> None:
         """Raises ValueError for a secret that is no secret."""
+        self.remembered = self.checked = 0
+        """Calls since the start whose token was accepted: from memory, and after it was checked."""
         self._secrets = [_symmetric_key(secret) for secret in secrets]
         self._published = published
         self._expected = expected
@@ -77,7 +79,13 @@ class BetterAuthIdentityProvider(IdentityProvider):
     async def identify(self, token: str) -> UserId:
         if self._published:
             self._published.keep_fresh()  # here too, or nobody would notice that the key of a remembered token is gone
-        return self._remembered.user(token, self._version) or await self._check(token)
+        user = self._remembered.user(token, self._version)
+        if user is not None:
+            self.remembered += 1
+            return user
+        user = await self._check(token)
+        self.checked += 1
+        return user
 
     @property
     def _version(self) -> int:

@@ -68,11 +68,16 @@ class PublishedKeys:
         self._fetching: asyncio.Task[None] | None = None
         self._begun = self._waiting = 0
 
+    @property
+    def age(self) -> float:
+        """Since the keys were last found at their address; infinite before that."""
+        return self._now() - self._fetched
+
     async def find(self, kid: str) -> Sequence[jwt.PyJWK]:
         """The keys with this id; none if Better Auth has none. Raises IdentityUnavailable where that is not known."""
         self.keep_fresh()
         if kid not in self._usable():
-            await self._hear_of_new_keys()
+            await self._hear_of_new_keys(lambda: kid in self._usable())
         usable = self._usable()
         if not usable:
             raise IdentityUnavailable
@@ -86,7 +91,7 @@ class PublishedKeys:
     async def algorithms(self) -> Sequence[str]:
         """What the published keys are good for. Raises IdentityUnavailable."""
         if not self._usable():
-            await self._hear_of_new_keys()
+            await self._hear_of_new_keys(lambda: bool(self._usable()))
         if not self._usable():
             raise IdentityUnavailable
         return sorted({key.algorithm_name for same in self._usable().values() for key in same})
@@ -108,8 +113,9 @@ class PublishedKeys:
     def _usable(self) -> Keys:
         return self._keys if self._now() - self._fetched <= self._oldest else {}
 
-    async def _hear_of_new_keys(self) -> None:
-        """Returns after a fetch that began after the call: Better Auth publishes a key when it first signs with it.
+    async def _hear_of_new_keys(self, enough: Callable[[], bool]) -> None:
+        """Returns when there is enough, or after a fetch that began after the call: Better Auth publishes a key when it
+        first signs with it, so one that is under way may bring it and may not.
 
         A fetch that may not begin yet is waited for, so that a valid token is late at worst and never refused. Raises
         IdentityUnavailable if the fetch fails, or if one failed so lately that it may not be repeated.
@@ -119,7 +125,7 @@ class PublishedKeys:
         begun = self._begun
         self._waiting += 1
         try:
-            while self._begun == begun:
+            while self._begun == begun and not enough():
                 if self._works or self._fetching or self._may_fetch():
                     await asyncio.shield(self.refresh())
                 if not self._works:

@@ -1,176 +1,288 @@
-"""Tasks in PostgreSQL: the table, the five statements, the repository."""
+"""Tasks in PostgreSQL: many calls in one statement, and each answered as if it had been alone."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from hashlib import blake2b
+from typing import Any, TypeVar
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    DateTime,
-    Dialect,
-    Executable,
-    Identity,
-    Row,
-    String,
-    TypeDecorator,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import Field, SQLModel
-
-from adapters.postgres import OutcomeUnknown, deadline, run
+from adapters.creation_table import ADD_ONCE, KNOWN, Creation
+from adapters.lanes import Lane
+from adapters.postgres import OutcomeUnknown, Pool, deadline
+from adapters.task_table import ADD, GET, PAGES, REMOVE, SAVE, SETTLE, each
 from application.ports import TaskRepository
-from domain.errors import StorageUnavailable, TaskNotFound
+from domain.errors import KeyReused, StorageUnavailable, TaskNotFound
+from domain.selection import ALL, Place, Selection
 from domain.task import Draft, Task
-from domain.values import Description, TaskId, Title, UserId
+from domain.values import IdempotencyKey, TaskId, UserId
+
+STATEMENTS = 4  # of one kind that run at once, where they are slow
+TRIES = 3  # of what may be repeated
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds, before a task that somebody else is writing is looked at again
+
+_Question = TypeVar("_Question")
+_Answer = TypeVar("_Answer")
+_Key = tuple[UserId, TaskId]
 
 
-class UtcTime(TypeDecorator[datetime]):
-    """`timestamptz`, read as UTC whatever the time zone of the server or the session is."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return value and value.astimezone(UTC)
-
-
-class TaskRow(SQLModel, table=True):
-    """The table, with the limits of the domain's values.
-
-    Its key begins with the owner: one index serves every statement, and the table can be sharded by owner as it is.
-    """
-
-    __tablename__ = "tasks"
-    __table_args__ = (
-        CheckConstraint("user_id <> ''", name="tasks_user_id_not_empty"),
-        CheckConstraint(f"id BETWEEN 1 AND {TaskId.LARGEST}", name="tasks_id_in_range"),
-        CheckConstraint("title <> ''", name="tasks_title_not_empty"),
-    )
-
-    user_id: str = Field(sa_column=Column(String(UserId.LONGEST), primary_key=True))
-    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    title: str = Field(sa_column=Column(String(Title.LONGEST), nullable=False))
-    description: str | None = Field(sa_column=Column(String(Description.LONGEST)))
-    completed: bool
-    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
-    updated_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
-
-
-_TASKS = SQLModel.metadata.tables["tasks"]
-_MINE = _TASKS.c.user_id == bindparam("owner")
-_THIS = and_(_MINE, _TASKS.c.id == bindparam("task_id"))
-
-# Built once; each runs alone on an autocommit connection, in one round trip. Without an owner none of them can be run,
-# and a task without one cannot be stored.
-_ADD = insert(_TASKS).returning(_TASKS)
-_GET = select(_TASKS).where(_THIS)
-_LIST = (
-    select(_TASKS)
-    # Where nothing is wanted, each task is compared with itself: one statement serves every filter.
-    .where(_MINE, _TASKS.c.completed == func.coalesce(bindparam("wanted", type_=Boolean), _TASKS.c.completed))
-    .order_by(_TASKS.c.user_id, _TASKS.c.id)
-)
-_SAVE = (
-    update(_TASKS)
-    .where(_THIS, _TASKS.c.updated_at == bindparam("seen"))
-    .values({name: bindparam(f"new_{name}") for name in ("title", "description", "completed", "updated_at")})
-    .returning(_TASKS.c.id)
-)
-_REMOVE = delete(_TASKS).where(_THIS).returning(_TASKS.c.id)
-
-
-def _task(row: Row[Any]) -> Task:
-    """Columns and fields have the same names. The values were valid when they were stored, so they are not parsed."""
-    return Task(**row._mapping)  # noqa: SLF001, a public name of SQLAlchemy's
+_task = Task._make
+"""Of a row. Its values were valid when they were stored, so they are not parsed."""
 
 
 class SqlModelTaskRepository(TaskRepository):
     """One statement for each call, two for an update: read what is there, write if it still is.
 
-    Where an answer is lost with its connection, what may be repeated is repeated: reading, and writing that can be told
-    from what is found. A task is never added twice.
+    Calls of one kind that come together share a statement, whoever their owners are. Where an answer is lost with its
+    connection, what may be repeated is repeated: reading, and writing that can be told from what is found. A task is
+    never added twice.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
-
-    async def add(self, owner: UserId, draft: Draft, at: datetime) -> Task:
-        values = {
-            "user_id": owner,
-            "title": draft.title,
-            "description": draft.description,
-            "completed": draft.completed,
-            "created_at": at,
-            "updated_at": at,
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._adding = Lane(self._add_all, statements=STATEMENTS, calls=200)
+        self._adding_once = Lane(self._add_all_once, statements=STATEMENTS, calls=200)
+        self._recalling = Lane(self._recall_all, statements=STATEMENTS, calls=200)
+        self._getting = Lane(self._get_all, statements=STATEMENTS, calls=200)
+        self._paging = {
+            order: Lane(partial(self._page_all, statement), statements=STATEMENTS, calls=16)
+            for order, statement in PAGES.items()
         }
+        self._saving = Lane(self._save_all, statements=STATEMENTS, calls=200)
+        self._removing = Lane(self._remove_all, statements=STATEMENTS, calls=200)
+
+    @property
+    def lanes(self) -> Mapping[str, Lane[Any, Any]]:
+        """By what is asked in them."""
+        pages = {
+            "_".join(["page", sort.value, *["desc"] * descending, *["search"] * searching]): lane
+            for (sort, descending, searching), lane in self._paging.items()
+        }
+        return {
+            "add": self._adding,
+            "add_once": self._adding_once,
+            "recall": self._recalling,
+            "get": self._getting,
+            **pages,
+            "save": self._saving,
+            "remove": self._removing,
+        }
+
+    async def add(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None = None) -> Task:
+        if key is not None:
+            return await self._add_once(owner, draft, at, key, deadline())
         try:
-            [row] = await run(self._engine, _ADD, values, deadline())
+            return await self._adding.ask((owner, draft, at), deadline())
         except OutcomeUnknown:
             raise StorageUnavailable from None
-        return _task(row)
 
     async def get(self, owner: UserId, task_id: TaskId) -> Task:
         return await self._get(owner, task_id, deadline())
 
-    async def list(self, owner: UserId, *, completed: bool | None = None) -> Sequence[Task]:
-        return [_task(row) for row in await self._read(_LIST, {"owner": owner, "wanted": completed}, deadline())]
+    async def page(
+        self, owner: UserId, selection: Selection = ALL, *, after: Place | None = None, limit: int
+    ) -> Sequence[Task]:
+        lane = self._paging[selection.sort, selection.descending, selection.search is not None]
+        return await _repeated(lane, (owner, selection, after, limit), deadline())
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
-        until = deadline()
+        until, before, pause = deadline(), None, SHORTEST_PAUSE
         while True:
             seen = await self._get(owner, task_id, until)
+            if seen == before:  # it was there to be written, so somebody else holds it
+                pause = await _pause(pause)
             changed = change(seen)
-            if changed == seen or await self._save(owner, seen, changed, until):
+            if changed == seen or await self._save(seen, changed, until):
                 return changed
+            before = seen
 
-    async def remove(self, owner: UserId, task_id: TaskId) -> None:
-        values, until = {"owner": owner, "task_id": task_id}, deadline()
+    async def remove(self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None = None) -> None:
+        until = deadline()
         try:
-            removed = await run(self._engine, _REMOVE, values, until)
-        except OutcomeUnknown:  # whether it was this call that removed it or another: it is gone then
-            await self._read(_REMOVE, values, until)
-            return
-        if not removed:
-            raise TaskNotFound
+            await self._remove(owner, task_id, seen, until)
+        except OutcomeUnknown:
+            await self._remove_again(owner, task_id, seen, until)
 
     async def _get(self, owner: UserId, task_id: TaskId, until: float) -> Task:
-        for row in await self._read(_GET, {"owner": owner, "task_id": task_id}, until):
-            return _task(row)
-        raise TaskNotFound
+        task = await _repeated(self._getting, (owner, task_id), until)
+        if task is None:
+            raise TaskNotFound
+        return task
 
-    async def _read(self, statement: Executable, values: Mapping[str, object], until: float) -> Sequence[Row[Any]]:
-        """What does no harm when it is done twice."""
-        for _ in range(2):
-            with suppress(OutcomeUnknown):
-                return await run(self._engine, statement, values, until)
-        raise StorageUnavailable
-
-    async def _save(self, owner: UserId, seen: Task, changed: Task, until: float) -> bool:
+    async def _save(self, seen: Task, changed: Task, until: float) -> bool:
         """Whether it was still the task that was seen. No two states of a task share their `updated_at`."""
-        values = {
-            "owner": owner,
-            "task_id": seen.id,
-            "seen": seen.updated_at,
-            "new_title": changed.title,
-            "new_description": changed.description,
-            "new_completed": changed.completed,
-            "new_updated_at": changed.updated_at,
-        }
         try:
-            return bool(await run(self._engine, _SAVE, values, until))
+            return await self._saving.ask((seen, changed), until)
         except OutcomeUnknown:
             pass  # it was carried out, or will be, or not: the same change from the same state can be written again
-        if await self._read(_SAVE, values, until) or await self._get(owner, seen.id, until) == changed:
+        if await _repeated(self._saving, (seen, changed), until):
             return True
-        raise StorageUnavailable  # somebody has changed it since: ours may be below that, or may not
+        if await self._get(seen.user_id, seen.id, until) != changed:
+            raise StorageUnavailable  # somebody has changed it since: ours may be below that, or may not
+        await self._settle(until)
+        return True
+
+    async def _remove(self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None, until: float) -> None:
+        pause, state = SHORTEST_PAUSE, None
+        while True:
+            if seen is not None:
+                state = (await self._get(owner, task_id, until)).seen(seen).updated_at
+            if await self._removing.ask((owner, task_id, state), until):
+                return
+            (await self._get(owner, task_id, until)).seen(seen)
+            pause = await _pause(pause)  # it is there, so somebody else holds it, or did
+
+    async def _remove_again(
+        self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None, until: float
+    ) -> None:
+        try:
+            await self._remove(owner, task_id, seen, until)
+        except TaskNotFound:  # whether it was this call that removed it or another: it is gone
+            await self._settle(until)
+        except OutcomeUnknown:
+            raise StorageUnavailable from None
+
+    async def _add_once(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey, until: float) -> Task:
+        """May be repeated, because the key is stored with the task."""
+        digest = _digest(draft)
+        while True:
+            made = await _repeated(self._adding_once, (owner, key, digest, draft, at), until)
+            if made is not None:
+                return _born(made, owner, draft, at)
+            known = await _repeated(self._recalling, (owner, key), until)
+            if known is not None:  # else it has expired since
+                break
+        if known.digest != digest:
+            raise KeyReused
+        await self._settle(until)
+        return _born(known.task_id, owner, draft, known.created_at)
+
+    async def _settle(self, until: float) -> None:
+        """Before an outcome that was only found is acknowledged: what is seen need not have reached a standby yet."""
+        try:
+            await self._pool.run(SETTLE, {}, until)
+        except OutcomeUnknown:
+            raise StorageUnavailable from None
+
+    async def _add_all(self, asked: Sequence[tuple[UserId, Draft, datetime]], until: float) -> Sequence[Task]:
+        owners, drafts, times = zip(*asked, strict=True)
+        values = {
+            "each_owner": each(owners),
+            "each_title": each(draft.title for draft in drafts),
+            "each_description": each(draft.description for draft in drafts),
+            "each_completed": each(draft.completed for draft in drafts),
+            "each_at": each(times),
+        }
+        made = sorted((task_id, owner) for owner, task_id in await self._pool.run(ADD, values, until))
+        if tuple(owner for _, owner in made) != owners:
+            raise RuntimeError("PostgreSQL gave the new tasks other owners")
+        return [_born(task_id, *call) for (task_id, _), call in zip(made, asked, strict=True)]
+
+    async def _add_all_once(
+        self, asked: Sequence[tuple[UserId, IdempotencyKey, str, Draft, datetime]], until: float
+    ) -> Sequence[int | None]:
+        """The ids of the tasks that were made. Of several calls with one key, the first makes it."""
+        first = {(owner, key): place for place, (owner, key, *_) in reversed([*enumerate(asked)])}
+        calls = [asked[place] for place in first.values()]
+        values = {
+            "each_owner": each(owner for owner, *_ in calls),
+            "each_key": each(key for _, key, *_ in calls),
+            "each_digest": each(digest for _, _, digest, _, _ in calls),
+            "each_title": each(draft.title for *_, draft, _ in calls),
+            "each_description": each(draft.description for *_, draft, _ in calls),
+            "each_completed": each(draft.completed for *_, draft, _ in calls),
+            "each_at": each(at for *_, at in calls),
+        }
+        made = {first[owner, key]: task_id for owner, key, task_id in await self._pool.run(ADD_ONCE, values, until)}
+        return [made.get(place) for place in range(len(asked))]
+
+    async def _recall_all(
+        self, asked: Sequence[tuple[UserId, IdempotencyKey]], until: float
+    ) -> Sequence[Creation | None]:
+        values = {"each_owner": each(owner for owner, _ in asked), "each_key": each(key for _, key in asked)}
+        rows = await self._pool.run(KNOWN, values, until)
+        known = {(owner, key): Creation(*creation) for owner, key, *creation in rows}
+        return [known.get(call) for call in asked]
+
+    async def _get_all(self, asked: Sequence[_Key], until: float) -> Sequence[Task | None]:
+        tasks = map(_task, await self._pool.run(GET, _keys(asked), until))
+        found: dict[tuple[str, int], Task] = {(task.user_id, task.id): task for task in tasks}
+        return [found.get(key) for key in asked]
+
+    async def _page_all(
+        self, statement: bytes, asked: Sequence[tuple[UserId, Selection, Place | None, int]], until: float
+    ) -> Sequence[Sequence[Task]]:
+        values: dict[str, object] = {
+            "each_owner": each(owner for owner, *_ in asked),
+            "each_completed": each(selection.completed for _, selection, _, _ in asked),
+            "each_search": each(selection.search and selection.search.pattern for _, selection, _, _ in asked),
+            "each_after_value": each(after and after.value for *_, after, _ in asked),
+            "each_after_id": each(after and after.id for *_, after, _ in asked),
+            "limit": max(limit for *_, limit in asked),
+        }
+        pages: list[list[Task]] = [[] for _ in asked]
+        for row in await self._pool.run(statement, values, until):
+            pages[row[-1] - 1].append(_task(row[:-1]))
+        return [page[:limit] for page, (*_, limit) in zip(pages, asked, strict=True)]
+
+    async def _save_all(self, asked: Sequence[tuple[Task, Task]], until: float) -> Sequence[bool]:
+        values = {
+            "each_owner": each(seen.user_id for seen, _ in asked),
+            "each_id": each(seen.id for seen, _ in asked),
+            "each_seen": each(seen.updated_at for seen, _ in asked),
+            "each_title": each(changed.title for _, changed in asked),
+            "each_description": each(changed.description for _, changed in asked),
+            "each_completed": each(changed.completed for _, changed in asked),
+            "each_updated_at": each(changed.updated_at for _, changed in asked),
+        }
+        saved = {place for (place,) in await self._pool.run(SAVE, values, until)}
+        return [place in saved for place in range(1, len(asked) + 1)]
+
+    async def _remove_all(
+        self, asked: Sequence[tuple[UserId, TaskId, datetime | None]], until: float
+    ) -> Sequence[bool]:
+        """Of several who ask for one task, one removes it."""
+        values = {
+            "each_owner": each(owner for owner, _, _ in asked),
+            "each_id": each(task_id for _, task_id, _ in asked),
+            "each_seen": each(seen for *_, seen in asked),
+        }
+        removed = {place for (place,) in await self._pool.run(REMOVE, values, until)}
+        return [place in removed for place in range(1, len(asked) + 1)]
+
+
+def _born(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
+    return Task(
+        id=TaskId(task_id),
+        user_id=owner,
+        title=draft.title,
+        description=draft.description,
+        completed=draft.completed,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def _digest(draft: Draft) -> str:
+    return blake2b(repr(draft).encode(), digest_size=16).hexdigest()
+
+
+def _keys(asked: Sequence[_Key]) -> dict[str, str]:
+    different = dict.fromkeys(asked)
+    return {"each_owner": each(owner for owner, _ in different), "each_id": each(task_id for _, task_id in different)}
+
+
+async def _repeated(lane: Lane[_Question, _Answer], question: _Question, until: float) -> _Answer:
+    """The answer to what does no harm when it is asked again."""
+    for _ in range(TRIES):
+        try:
+            return await lane.ask(question, until)
+        except OutcomeUnknown:
+            continue
+    raise StorageUnavailable
+
+
+async def _pause(seconds: float) -> float:
+    """How long the next one is to be."""
+    await asyncio.sleep(seconds)
+    return min(2 * seconds, LONGEST_PAUSE)

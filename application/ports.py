@@ -1,11 +1,15 @@
 """What the application needs from outside. Adapters inherit these explicitly, so mypy sees a missing method."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from domain.selection import ALL, Place, Selection
 from domain.task import Draft, Task
-from domain.values import TaskId, UserId
+from domain.values import IdempotencyKey, TaskId, UserId
+
+KEYS_LAST = timedelta(hours=24)
+"""For which an idempotency key is remembered."""
 
 Clock = Callable[[], datetime]
 """The time now: aware, in UTC, in whole microseconds."""
@@ -18,16 +22,23 @@ class TaskRepository(Protocol):
     was. Every method raises StorageUnavailable where the tasks cannot be reached.
     """
 
-    async def add(self, owner: UserId, draft: Draft, at: datetime) -> Task:
-        """The stored task, born `at`, under an id that no task had before, not even a deleted one."""
+    async def add(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None = None) -> Task:
+        """The stored task, born `at`, under an id that no task had before, not even a deleted one.
+
+        Where the owner has used the key for the same draft in the last 24 hours: the task of that time, as it was
+        born, and nothing is stored. Raises KeyReused where they used it for another draft.
+        """
         ...
 
     async def get(self, owner: UserId, task_id: TaskId) -> Task:
         """Raises TaskNotFound."""
         ...
 
-    async def list(self, owner: UserId, *, completed: bool | None = None) -> Sequence[Task]:
-        """All tasks of the owner, or those that are (not) completed, in order of creation."""
+    async def page(
+        self, owner: UserId, selection: Selection = ALL, *, after: Place | None = None, limit: int
+    ) -> Sequence[Task]:
+        """The first `limit` tasks of the owner that the selection holds, in its order; with `after`: of those that come
+        after that place."""
         ...
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
@@ -37,8 +48,9 @@ class TaskRepository(Protocol):
         """
         ...
 
-    async def remove(self, owner: UserId, task_id: TaskId) -> None:
-        """Raises TaskNotFound: of several who remove one task, one succeeds."""
+    async def remove(self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None = None) -> None:
+        """Of several who remove one task, one succeeds. Raises TaskNotFound, and TaskChanged where the task's
+        `updated_at` is none of those seen."""
         ...
 
 

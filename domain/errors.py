@@ -44,5 +44,13 @@ class TaskNotFound(DomainError):
     """The owner has no such task. Somebody else's task and one that never was are the same answer."""
 
 
+class TaskChanged(DomainError):
+    """The task is no longer what the caller has seen, and was left as it is."""
+
+
+class KeyReused(DomainError):
+    """The idempotency key was sent before, with another task."""
+
+
 class StorageUnavailable(DomainError):
     """The tasks cannot be reached now; the same call may succeed later."""

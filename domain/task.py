@@ -1,9 +1,11 @@
 """The task, and every way in which it changes."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Self, TypedDict
+from typing import NamedTuple, Self, TypedDict
 
+from domain.errors import TaskChanged
 from domain.values import Description, TaskId, Title, UserId
 
 _TICK = timedelta(microseconds=1)
@@ -26,8 +28,7 @@ class Changes(TypedDict, total=False):
     completed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
+class Task(NamedTuple):
     """A stored task. Its id, owner and birthday never change; times are aware and in UTC."""
 
     id: TaskId
@@ -38,16 +39,25 @@ class Task:
     created_at: datetime
     updated_at: datetime
 
+    def seen(self, states: Collection[datetime] | None) -> Self:
+        """This very task, if its `updated_at` is among those that the caller has seen. None: any will do.
+
+        Raises TaskChanged.
+        """
+        if states is not None and self.updated_at not in states:
+            raise TaskChanged
+        return self
+
     def edit(self, changes: Changes, at: datetime) -> Self:
         """This very task if nothing changes, else a new one whose `updated_at` is later than before.
 
         It moves strictly forward even where the clock stands still or goes back, so that two states of one task
         never carry the same `updated_at`.
         """
-        edited = replace(self, **changes)
+        edited = self._replace(**changes)
         if edited == self:
             return self
-        return replace(edited, updated_at=max(at, self.updated_at + _TICK))
+        return edited._replace(updated_at=max(at, self.updated_at + _TICK))
 
     def complete(self, at: datetime) -> Self:
         """Done. Completing it again changes nothing."""

@@ -1,5 +1,6 @@
 """Values that are valid or do not exist. They *are* text and numbers, so nothing ever unwraps them."""
 
+from functools import cache
 from typing import ClassVar, Self
 
 from domain.errors import InvalidValue
@@ -66,3 +67,50 @@ class TaskId(int):
         if not 1 <= number <= cls.LARGEST:
             raise InvalidValue("id", f"must be a whole number from 1 to {cls.LARGEST}")
         return super().__new__(cls, number)
+
+
+class IdempotencyKey(_Text):
+    """What a client makes up for one creation, and sends again with every repetition of it."""
+
+    __slots__ = ()
+    FIELD = "Idempotency-Key"
+    SHORTEST, LONGEST = 1, 255
+
+
+class SearchText(_Text):
+    """What is looked for in titles and descriptions: as it stands, but in any case."""
+
+    __slots__ = ()
+    FIELD = "search"
+    SHORTEST, LONGEST = 1, 255
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression that means the same to Python and to PostgreSQL, whatever locale the database has."""
+        return "".join(f"[{''.join(map(_escaped, _any_case(character)))}]" for character in self)
+
+
+def _escaped(character: str) -> str:
+    return f"\\U{ord(character):08x}"
+
+
+def _any_case(character: str) -> str:
+    return _cases().get(_lower(character), character)
+
+
+@cache
+def _cases() -> dict[str, str]:
+    """The letters that differ only by case, by their lower one, of all scripts up to Coptic (below 2E00 in Unicode).
+    Some have three, such as the Greek sigma."""
+    cases: dict[str, str] = {}
+    for character in map(chr, range(0x2E00)):
+        cases[_lower(character)] = cases.get(_lower(character), "") + character
+    return cases
+
+
+def _lower(character: str) -> str:
+    """By way of the upper one, which several may share. What becomes more than one letter stays as it is."""
+    for lower in (character.upper().lower(), character.lower()):
+        if len(lower) == 1:
+            return lower
+    return character

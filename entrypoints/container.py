@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from functools import partial
 
 from dependency_injector.containers import DeclarativeContainer
-from dependency_injector.providers import Callable, Dependency, Factory, Object, Singleton
+from dependency_injector.providers import Dependency, Factory, Object, Singleton
 
 from adapters.better_auth import BetterAuthIdentityProvider
 from adapters.jwks import PublishedKeys
-from adapters.postgres import open_pool, ping
+from adapters.postgres import Pool
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
 from application.todo_list import TodoList
 from entrypoints.settings import Settings
@@ -25,12 +25,12 @@ class Container(DeclarativeContainer):
     now = Object(partial(datetime.now, UTC))
 
     pool = Singleton(
-        open_pool,
+        Pool,
         settings.provided.conninfo,
         connections=settings.provided.database_connections,
         prepare=settings.provided.database_prepared_statements,
     )
-    ping = Callable(ping, pool)
+    ping = pool.provided.ping.call()
 
     tasks = Singleton(SqlModelTaskRepository, pool)
     published = Singleton(_published_keys, settings.provided.jwks_url)

@@ -6,21 +6,23 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import FrameType
 
 import typer
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import ChangeReload
 
 from adapters import schema
 from adapters.better_auth import sign
 from domain.errors import StorageUnavailable
 from domain.values import UserId
 from entrypoints import first_run, logs, settings
-from entrypoints.http.protocol import Protocol
+from entrypoints.http.draining import DrainingProtocol
+from entrypoints.listening import Server, Workers
 from entrypoints.settings import Settings
 
 DRAIN_SECONDS = 8  # that requests in flight have to finish after SIGTERM
@@ -41,11 +43,14 @@ def serve(host: str, port: int, *, workers: int, reload: bool) -> None:
         signal.signal(number, _leave)  # uvicorn raises the signal once more when it is done: clean up, then exit 0
     logs.configure()
     configured = settings.load()
-    with _listening(host, port) as listener, first_run.with_database(configured) as settled:
+    with (
+        _bound(host, port) as listener,
+        _exposing(configured) as metrics,
+        first_run.with_database(configured) as settled,
+    ):
         _see_to_schema(configured, settled)
         _hand_down(settled)
-        _greet(configured, settled, listener)
-        _run(listener, workers, reload)
+        _run(listener, workers, reload, opened=partial(_greet, configured, settled, listener, metrics))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
@@ -53,13 +58,16 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
 
 
 @contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    """Before anything slow is done for a port that is taken."""
+def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    """Before anything slow is done for a port that is taken. Does not listen yet: whoever asks would have to wait."""
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
-        listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048
-        )
+        listener.bind((host, port))
     except OSError as refusal:
+        listener.close()
         why = {
             errno.EADDRINUSE: f"Port {port} is in use: stop what listens there, or choose another one "
             f"with --port {port + 1} (make run PORT={port + 1}).",
@@ -68,6 +76,29 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         raise CannotListen(why.get(refusal.errno or 0, f"Cannot listen at {host}: {refusal.strerror}.")) from None
     with listener:
         yield listener
+
+
+@contextmanager
+def _exposing(configured: Settings) -> Iterator[str | None]:
+    """The address of the metrics, where they are wanted."""
+    if configured.metrics_port is None:
+        yield None
+        return
+    from entrypoints.metrics.exposition import exposed
+
+    host, port = configured.metrics_host, configured.metrics_port
+    with ExitStack() as exposing:
+        try:
+            port = exposing.enter_context(exposed(host, port))
+        except OSError as refusal:
+            raise CannotListen(
+                f"Cannot listen at METRICS_HOST {host}, METRICS_PORT {port}: {refusal.strerror}."
+            ) from None
+        yield f"{_address(host, port)}/metrics"
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _see_to_schema(configured: Settings, settled: Settings) -> None:
@@ -90,10 +121,12 @@ def _hand_down(settled: Settings) -> None:
     os.environ["BETTER_AUTH_SECRET"] = ",".join(settled.secrets)
 
 
-def _greet(configured: Settings, settled: Settings, listener: socket.socket) -> None:
-    host, port = listener.getsockname()[:2]
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    lines = [f"Listening at  {address}", f"Docs at       {address}/docs"]
+def _greet(configured: Settings, settled: Settings, listener: socket.socket, metrics: str | None) -> None:
+    address = _address(*listener.getsockname()[:2])
+    lines = [f"Listening at  {address}"]
+    if metrics:
+        lines += [f"Metrics at    {metrics}"]
+    lines += [f"Docs at       {address}/docs"]
     if configured.database_url is None:
         lines += [f"Data in       {first_run.FOLDER.absolute()}"]
     if settled.better_auth_secret != configured.better_auth_secret:
@@ -109,11 +142,11 @@ def _greet(configured: Settings, settled: Settings, listener: socket.socket) -> 
     typer.echo("\n".join(["", *lines, ""]))
 
 
-def _run(listener: socket.socket, workers: int, reload: bool) -> None:
+def _run(listener: socket.socket, workers: int, reload: bool, opened: Callable[[], None]) -> None:
     config = uvicorn.Config(
         "entrypoints.http.app:from_environment",
         factory=True,
-        http=Protocol,
+        http=DrainingProtocol,
         ws="none",
         lifespan="on",
         workers=workers,
@@ -126,13 +159,13 @@ def _run(listener: socket.socket, workers: int, reload: bool) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
-    server = uvicorn.Server(config)
     if reload:
-        ChangeReload(config, target=server.run, sockets=[listener]).run()
+        opened()
+        ChangeReload(config, target=Server(config).run, sockets=[listener]).run()
     elif workers > 1:
-        supervisor = Multiprocess(config, sockets=[listener])
+        supervisor = Workers(config, [listener], opened)
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
             sys.exit(STARTUP_FAILURE)
     else:
-        server.run(sockets=[listener])
+        Server(config, opened).run(sockets=[listener])

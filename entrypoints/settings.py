@@ -1,10 +1,12 @@
 """What an operator decides, from the environment and `.env`. Whatever is wrong or missing is reported at once."""
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -75,6 +77,9 @@ class Settings(BaseSettings):
     ] = None
     complete_toggles: bool = False
 
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+
     @field_validator("better_auth_secret")
     @classmethod
     def _nobody_is_let_in_by_default(cls, secrets: list[SecretStr], others: ValidationInfo) -> list[SecretStr]:
@@ -100,6 +105,13 @@ class Settings(BaseSettings):
     def conninfo(self) -> str:
         assert self.database_url is not None, "a first run has to give it a database first"
         return conninfo(self.database_url.get_secret_value())
+
+    @property
+    def cursor_key(self) -> bytes:
+        """The same for all processes on one database, by whichever of its hosts they reach it."""
+        database = conninfo_to_dict(self.conninfo) if self.database_url else {}
+        about = [database.get(part) for part in ("user", "password", "dbname")]
+        return blake2b(repr(about).encode(), digest_size=32).digest()
 
     @property
     def jwks_url(self) -> str | None:

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters import schema
 from adapters.embedded_postgres import running
-from adapters.postgres import open_pool
+from adapters.postgres import Pool
 from tests.databases import fresh_database
 
 TEMPLATE = "todo_template"
@@ -52,10 +51,10 @@ def database(server: str, template: str, worker_id: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def pool(database: str) -> AsyncIterator[AsyncEngine]:
+async def pool(database: str) -> AsyncIterator[Pool]:
     """Connections to an empty, migrated database. What tests do there is really committed."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        await connection.execute("DELETE FROM tasks")
-    engine = open_pool(database, connections=8, prepare=None)
+        await connection.execute("DELETE FROM tasks; DELETE FROM task_creations")
+    engine = Pool(database, connections=8, prepare=None)
     yield engine
-    await engine.dispose()
+    await engine.close()

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
+from domain.selection import Selection, Sort
 from domain.task import Changes, Draft, Task
-from domain.values import Description, TaskId, Title, UserId
+from domain.values import Description, IdempotencyKey, SearchText, TaskId, Title, UserId
 
 STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 AWKWARD = st.sampled_from(
@@ -22,6 +23,15 @@ drafts = st.builds(Draft, titles, descriptions, st.booleans())
 changes = st.fixed_dictionaries(
     {}, optional={"title": titles, "description": descriptions, "completed": st.booleans()}
 ).map(lambda sent: Changes(**sent))  # type: ignore[typeddict-item]
+
+keys = st.sampled_from(["1", "01", "k", "K", "k ", "'"]).map(IdempotencyKey)
+selections = st.builds(
+    Selection,
+    st.none() | st.booleans(),
+    st.none() | st.text(STORABLE, min_size=1, max_size=3).map(SearchText),
+    st.sampled_from(Sort),
+    st.booleans(),
+)
 
 
 @st.composite

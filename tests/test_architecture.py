@@ -1,17 +1,19 @@
 """Who may import what. Each rule is also checked to guard something."""
 
 import ast
+import json
 import sys
 import tomllib
 from collections.abc import Iterator
 from inspect import iscoroutinefunction
+from itertools import chain
 from pathlib import Path
 
 import pytest
-from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from entrypoints.http.app import create
+from entrypoints.http.routing import Operation
 from tests.http.conftest import container
 
 ROOT = Path(__file__).parents[1]
@@ -89,25 +91,20 @@ def test_every_package_says_what_it_is() -> None:
         assert ast.get_docstring(ast.parse(package.read_text())), package
 
 
-def test_nothing_that_a_request_passes_is_synchronous() -> None:
-    """A dependency or handler that is not `async def` would cost a thread."""
+def test_no_route_is_run_by_fastapi() -> None:
+    """Whose way of calling a dependency or a handler that is not `async def` costs a thread."""
     routes = [route for route in create(container()).routes if isinstance(route, APIRoute)]
-    calls = [call for route in routes for call in _calls(route.dependant)]
-    assert len(calls) > 40
-    for call in calls:
-        assert iscoroutinefunction(call) or iscoroutinefunction(type(call).__call__), call
-
-
-def _calls(dependant: Dependant) -> Iterator[object]:
-    yield dependant.call
-    for dependency in dependant.dependencies:
-        yield from _calls(dependency)
+    assert len(routes) > 20
+    for route in routes:
+        assert isinstance(route, Operation)
+        assert iscoroutinefunction(route.endpoint), route.endpoint
 
 
 def test_everything_that_is_installed_is_pinned_by_hash_and_named_in_the_decisions() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     decisions = "".join(file.read_text() for file in (ROOT / "docs/decisions").glob("*.md"))
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
+    extras = project["project"]["optional-dependencies"].values()
+    wanted = [*project["project"]["dependencies"], *chain(*extras), *project["dependency-groups"]["dev"]]
     names = [requirement.partition(">")[0].partition("=")[0].partition("[")[0] for requirement in wanted]
     pinned = (ROOT / "requirements-dev.txt").read_text()
     for name in names:
@@ -115,3 +112,14 @@ def test_everything_that_is_installed_is_pinned_by_hash_and_named_in_the_decisio
         assert f"| `{name}` |" in decisions, name
     assert pinned.count("==") <= pinned.count("--hash=sha256:")
     assert "://" not in pinned
+
+
+def test_what_npm_installs_is_pinned_by_hash_without_an_address() -> None:
+    for folder in ("clients/typescript", "tests/e2e", "benchmarks/peers/fastify"):
+        wanted = json.loads((ROOT / folder / "package.json").read_text())
+        locked = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
+        installed = {name: package for name, package in locked.items() if "node_modules/" in name}
+        assert {f"node_modules/{name}" for name in wanted["dependencies"]} <= {*installed}
+        for name, package in installed.items():
+            assert package.get("link") or package["integrity"].startswith("sha512-"), name
+            assert "://" not in package.get("resolved", ""), name

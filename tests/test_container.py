@@ -1,7 +1,6 @@
 """dependency-injector does not check what it passes to constructors: every provider is built here, and used."""
 
-from sqlalchemy.ext.asyncio import AsyncEngine
-
+from adapters.postgres import Pool
 from domain.task import Draft
 from domain.values import Title, UserId
 from entrypoints.container import Container
@@ -10,7 +9,7 @@ from tests.databases import url
 from tests.http.conftest import SECRET, token
 
 
-async def test_every_provider_can_be_built_and_used(database: str, pool: AsyncEngine) -> None:
+async def test_every_provider_can_be_built_and_used(database: str, pool: Pool) -> None:
     settings = Settings(_env_file=None, database_url=url(database), better_auth_secret=SECRET, database_connections=3)
     container = Container(settings=settings)
     assert set(container.providers) == {
@@ -27,7 +26,7 @@ async def test_every_provider_can_be_built_and_used(database: str, pool: AsyncEn
     alice = await container.identity().identify(token("alice"))
     todo = container.todo_list(owner=UserId(alice))
     task = await todo.create(Draft(Title("Buy milk")))
-    assert list(await todo.list()) == [task]
+    assert [page async for page in todo.list()] == [[task]]
     assert container.tasks() is todo.tasks
-    assert container.pool().pool.size() == 3  # type: ignore[attr-defined]
-    await container.pool().dispose()
+    assert container.pool().engine.pool.size() == 3  # type: ignore[attr-defined]
+    await container.pool().close()

@@ -11,8 +11,9 @@ from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 from adapters import schema
+from adapters.creation_table import CreationRow
 from adapters.database_url import direct
-from adapters.sqlmodel_tasks import TaskRow
+from adapters.task_table import TaskRow
 from tests.databases import fresh_database
 
 
@@ -45,7 +46,10 @@ def test_the_migrated_schema_is_the_one_that_the_code_describes(empty: str, serv
         engine.dispose()
         assert catalogue(empty) == catalogue(described)
     found = catalogue(empty)
-    assert [column[1] for column in found["columns"]] == list(TaskRow.model_fields)
+    rows = (CreationRow, TaskRow)
+    assert [column[:2] for column in found["columns"]] == [
+        (row.__tablename__, field) for row in rows for field in row.model_fields
+    ]
     assert ("tasks", "tasks_pkey", "PRIMARY KEY (user_id, id)") in found["constraints"]
 
 

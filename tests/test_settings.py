@@ -55,6 +55,7 @@ def test_everything_that_is_wrong_is_listed_at_once_and_nothing_of_it_is_quoted(
         BETTER_AUTH_URL="https://app:hunter2/",
         CORS_ORIGINS="*",
         COMPLETE_TOGGLES="perhaps",
+        METRICS_PORT="65536",
     )
     with pytest.raises(WrongSettings) as wrong:
         load()
@@ -66,6 +67,7 @@ def test_everything_that_is_wrong_is_listed_at_once_and_nothing_of_it_is_quoted(
         "BETTER_AUTH_URL",
         "CORS_ORIGINS",
         "COMPLETE_TOGGLES",
+        "METRICS_PORT",
     }
     assert "hunter2" not in str(wrong.value)
 

@@ -4,9 +4,10 @@ import psycopg
 from alembic import context
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+from sqlmodel import SQLModel
 
+from adapters import creation_table, task_table  # noqa: F401  (for their tables)
 from adapters.database_url import CONNECT_SECONDS
-from adapters.sqlmodel_tasks import TaskRow
 
 LOCK = 0x746F646F  # "todo"; any number will do, as long as every version of this project takes the same
 
@@ -17,7 +18,7 @@ engine = create_engine(
     poolclass=NullPool,
 )
 with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=TaskRow.metadata)
+    context.configure(connection=connection, target_metadata=SQLModel.metadata)
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.run_migrations()

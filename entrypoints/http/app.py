@@ -1,13 +1,17 @@
 """The FastAPI application, put together."""
 
+import asyncio
+import gc
+import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+import structlog
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from entrypoints import settings
@@ -16,53 +20,107 @@ from entrypoints.http import docs, health, openapi, tasks, user_tasks
 from entrypoints.http.authentication import Authentication
 from entrypoints.http.body import BodyLimit
 from entrypoints.http.cors import Cors
-from entrypoints.http.errors import Errors, handle
+from entrypoints.http.cursors import Cursors
+from entrypoints.http.errors import Errors
 from entrypoints.http.request_log import RequestLog
+from entrypoints.http.routing import App
 from entrypoints.logs import configure
+from entrypoints.metrics import FOLDER
+from entrypoints.metrics.requests import RequestCounts
 from entrypoints.workers import leave_with_parent
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+
+_log = structlog.get_logger()
 
 
 def from_environment() -> FastAPI:
     """What uvicorn starts in each of its processes."""
     configure()
     leave_with_parent()
-    return create(Container(settings=settings.load()))
+    counts = RequestCounts() if FOLDER in os.environ else None
+    return create(Container(settings=settings.load()), counts, _traces())
 
 
-def create(container: Container) -> FastAPI:
-    """The application on the container's adapters, which its lifespan warms up and closes."""
+def create(
+    container: Container, counts: RequestCounts | None = None, traces: "TracerProvider | None" = None
+) -> FastAPI:
+    """The application on the container's adapters, which its lifespan warms up and closes.
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        published = container.published()
-        if published:
-            published.refresh()
-        yield
-        if published:
-            await published.close()
-        await container.pool().dispose()
-
-    app = FastAPI(
+    With `counts`, requests are counted, and whoever asks for metrics is told. With `traces`, each has a span.
+    """
+    app = App(
         title="Tasks",
         version=version("todo-backend"),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
+        lifespan=lambda _: _lifespan(container, counts, traces),
         # Flat, because every level of routers costs time. The second contract comes first: its addresses
         # are the narrower ones, and a user may be called "tasks".
         routes=[*user_tasks.router.routes, *tasks.router.routes, *health.router.routes, *docs.routes()],
         middleware=[
-            Middleware(RequestLog),
+            *([_tracing(traces)] if traces else []),
+            Middleware(RequestLog, counts=counts),
             Middleware(Cors, origins=container.settings().origins),
             Middleware(Errors),
             Middleware(Authentication, identity=container.identity()),
             Middleware(BodyLimit),
         ],
-        exception_handlers={HTTPException: handle, RequestValidationError: handle},
     )
     app.state.todo_list = container.todo_list
+    app.state.cursors = Cursors(container.settings().cursor_key)
     app.state.ping = container.ping
     app.state.complete_toggles = container.settings().complete_toggles
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
     return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    container: Container, counts: RequestCounts | None, traces: "TracerProvider | None"
+) -> AsyncIterator[None]:
+    published = container.published()
+    if published:
+        published.refresh()
+    async with _telling(container, counts) if counts else nullcontext():
+        gc.collect()
+        gc.freeze()  # what is there from the start stays: looking through it again and again would hold up requests
+        gc.enable()
+        yield
+    if published:
+        await published.close()
+    await container.pool().close()
+    if traces:
+        await asyncio.to_thread(traces.shutdown)  # sends what is left
+
+
+# What metrics and tracing need is imported where they are wanted.
+
+
+@asynccontextmanager
+async def _telling(container: Container, counts: RequestCounts) -> AsyncIterator[None]:
+    from entrypoints.metrics.process import tell
+
+    listening = await tell(container, counts, Path(os.environ[FOLDER]))
+    yield
+    listening.close()
+
+
+def _traces() -> "TracerProvider | None":
+    """Where a collector is named, by OpenTelemetry's own variable, and the extra `otel` is installed."""
+    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return None
+    try:
+        from entrypoints.http.tracing import provider
+    except ModuleNotFoundError:
+        _log.warning("no tracing", reason="OTEL_EXPORTER_OTLP_ENDPOINT is set, but todo-backend[otel] is not installed")
+        return None
+    return provider()
+
+
+def _tracing(traces: "TracerProvider") -> Middleware:
+    from entrypoints.http.tracing import Tracing
+
+    return Middleware(Tracing, tracers=traces)

@@ -6,7 +6,6 @@ from typing import Any, Generic, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,11 +32,11 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        length = headers.get("content-length", "0")
-        if "upgrade" in headers and ("transfer-encoding" in headers or length != "0"):
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if b"upgrade" in headers and (b"transfer-encoding" in headers or length != b"0"):
             raise HTTPException(400, headers={"Connection": "close"})
-        if length.isdecimal() and int(length[:20]) > LONGEST:  # twenty digits say enough
+        if length.isdigit() and int(length[:20]) > LONGEST:  # twenty digits say enough
             raise HTTPException(413)
         received = 0
 

@@ -17,8 +17,15 @@ class Cors(CORSMiddleware):
             allow_origins=origins,
             allow_credentials=True,
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "X-Request-ID"),
-            expose_headers=("Allow", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
+            allow_headers=(
+                "Authorization",
+                "Content-Type",
+                "Idempotency-Key",
+                "If-Match",
+                "If-None-Match",
+                "X-Request-ID",
+            ),
+            expose_headers=("Allow", "ETag", "Link", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),
         )
 
     def preflight_response(self, request_headers: Headers) -> Response:

@@ -2,8 +2,9 @@
 
 from importlib.resources import files
 
-from fastapi.routing import APIRoute
 from starlette.responses import Response
+
+from entrypoints.http.routing import Operation
 
 _POLICY = "; ".join(
     (
@@ -43,7 +44,7 @@ _START = b"""SwaggerUIBundle({
 """
 
 
-def routes() -> list[APIRoute]:
+def routes() -> list[Operation]:
     """The page and its parts, read once. Swagger UI itself comes with the package fastapi-offline."""
     static = files("fastapi_offline") / "static"
     parts = {
@@ -56,7 +57,7 @@ def routes() -> list[APIRoute]:
     return [_route(path, content, media_type) for path, (content, media_type) in parts.items()]
 
 
-def _route(path: str, content: bytes, media_type: str) -> APIRoute:
+def _route(path: str, content: bytes, media_type: str) -> Operation:
     headers = {
         "Content-Security-Policy": _POLICY,
         "X-Content-Type-Options": "nosniff",
@@ -66,4 +67,4 @@ def _route(path: str, content: bytes, media_type: str) -> APIRoute:
     async def part() -> Response:
         return Response(content, headers=headers, media_type=media_type)
 
-    return APIRoute(path, part, include_in_schema=False)
+    return Operation(path, part, include_in_schema=False)

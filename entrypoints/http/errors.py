@@ -9,9 +9,8 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.errors import (
@@ -20,10 +19,12 @@ from domain.errors import (
     DomainError,
     IdentityUnavailable,
     InvalidValue,
+    KeyReused,
     NotAuthenticated,
     NotYours,
     SessionTokenSent,
     StorageUnavailable,
+    TaskChanged,
     TaskNotFound,
 )
 
@@ -47,10 +48,12 @@ ANSWERS: Mapping[type[DomainError], Answer] = {
     SessionTokenSent: Answer(401, "session_token", "Invalid or expired token"),
     IdentityUnavailable: Answer(503, "identity_unavailable", "Tokens cannot be checked now, try again"),
     NotYours: Answer(403, "not_yours", "These tasks belong to another user"),
+    KeyReused: Answer(422, "idempotency_key_reused", "This Idempotency-Key was used for another task"),
+    TaskChanged: Answer(412, "task_changed", "The task has changed"),
     TaskNotFound: Answer(404, "task_not_found", "Task not found"),
     StorageUnavailable: Answer(503, "storage_unavailable", "Storage is unavailable, try again"),
 }
-STATUS_IN_USER_CONTRACT: Mapping[type[DomainError], int] = {InvalidValue: 400, StorageUnavailable: 500}
+STATUS_IN_USER_CONTRACT: Mapping[type[DomainError], int] = {InvalidValue: 400, KeyReused: 400, StorageUnavailable: 500}
 """Where `/api/{user_id}/tasks` differs."""
 
 _OF_HTTP = {
@@ -63,6 +66,9 @@ _OF_HTTP = {
 }
 _DEFECT = Answer(500, "internal_error", "Internal server error")
 
+CODES = sorted({answer.code for answer in (*ANSWERS.values(), *_OF_HTTP.values(), _DEFECT)})
+"""All that a request can be answered with that could be read as one (`http/protocol.py` answers the others)."""
+
 TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -70,6 +76,7 @@ TITLES = {
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
@@ -111,11 +118,6 @@ class Errors:
             await _answer(scope, failure)(scope, receive, send)
 
 
-async def handle(request: Request, failure: Exception) -> Response:
-    """The same for what FastAPI raises and would otherwise answer in its own way."""
-    return _answer(request.scope, failure)
-
-
 def _answer(scope: Scope, failure: Exception) -> Response:
     match failure:
         case RequestValidationError():
@@ -129,8 +131,6 @@ def _answer(scope: Scope, failure: Exception) -> Response:
             return _problem(scope, ANSWERS[SessionTokenSent], hint=str(failure))
         case DomainError():
             return _problem(scope, _in_contract(scope, type(failure)))
-        case HTTPException(status_code=405):
-            return _problem(scope, _OF_HTTP[405], headers={"Allow": ", ".join(_allowed_methods(scope))})
         case HTTPException() if failure.status_code in _OF_HTTP:
             return _problem(scope, _OF_HTTP[failure.status_code], headers=failure.headers)
         case _:
@@ -157,6 +157,7 @@ def _invalid(error: Any) -> dict[str, str]:
 def _problem(
     scope: Scope, answer: Answer, *, headers: Mapping[str, str] | None = None, **more: str | Sequence[Mapping[str, str]]
 ) -> Response:
+    scope["state"]["code"] = answer.code  # for the request log, which counts errors
     body = {
         "status": answer.status,
         "title": TITLES[answer.status],
@@ -185,12 +186,6 @@ def _challenge(answer: Answer) -> str:
     if answer.code == ANSWERS[CredentialsMissing].code:
         return "Bearer"
     return f'Bearer error="invalid_token", error_description="{answer.detail}"'
-
-
-def _allowed_methods(scope: Scope) -> list[str]:
-    """Of every route with this address: each knows only its own (RFC 9110 section 15.5.6 wants them all)."""
-    routes = [route for route in scope["app"].routes if route.matches(scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in route.methods})
 
 
 def _request_id(scope: Scope) -> str:

@@ -1,33 +1,37 @@
 """The JSON of a task, coming in and going out, and the parameters in its address."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import orjson
-from fastapi import Path, Query, Request
+from fastapi import Depends, Header, Path, Request
 from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetPydanticSchema,
-    PlainValidator,
     Strict,
     StrictBool,
     WithJsonSchema,
 )
 from pydantic_core import CoreSchema, core_schema
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from typing_extensions import TypedDict
 
 from domain.errors import InvalidValue
 from domain.task import Task
-from domain.values import TaskId
+from domain.values import IdempotencyKey, TaskId
+from entrypoints.http.conditions import tag_of_list, tag_of_task
+
+_STORABLE = r"^[^\u0000]*$"
+_VISIBLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"  # somewhere, or nothing is left without the blanks
 
 
 def _schema_of_text(value: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-    limits = {"minLength": value.SHORTEST, "maxLength": value.LONGEST}
+    pattern = _VISIBLE if value.SHORTEST else _STORABLE
+    limits = {"minLength": value.SHORTEST, "maxLength": value.LONGEST, "pattern": pattern}
     text = handler.generate_schema(Annotated[str, Strict(), Field(json_schema_extra=limits)])
     return core_schema.no_info_after_validator_function(value, text)
 
@@ -36,6 +40,8 @@ TEXT = GetPydanticSchema(_schema_of_text)
 """Marks a field that holds one of the domain's texts: the domain parses it and says how long it may be."""
 
 Status = Literal["complete", "incomplete"]
+
+_PRIVATE = {"Cache-Control": "private, no-cache"}  # a copy may be kept, and has to be asked about
 
 
 class Completion(TypedDict, total=False):
@@ -77,13 +83,43 @@ def _json(task: Task) -> dict[str, Any]:
 
 
 def one(task: Task) -> Response:
-    return Response(orjson.dumps(_json(task), option=orjson.OPT_UTC_Z), media_type="application/json")
+    return _response(orjson.dumps(_json(task), option=orjson.OPT_UTC_Z), tag_of_task(task))
 
 
-def all_of(tasks: Iterable[Task]) -> Response:
-    return Response(
-        orjson.dumps([_json(task) for task in tasks], option=orjson.OPT_UTC_Z), media_type="application/json"
-    )
+def several(tasks: Sequence[Task]) -> Response:
+    body = _array(tasks)
+    return _response(body, tag_of_list(body))
+
+
+async def all_of(pages: AsyncIterator[Sequence[Task]]) -> Response:
+    """One array. What does not fit on a page is sent while it is read, so that a list of any length takes little room,
+    but has no ETag: that would have to be known before.
+
+    If the rest cannot be read any more, the connection is closed before the array is: nobody takes a part for all.
+    """
+    tasks = await anext(pages)
+    second = await anext(pages, None)
+    if not second:
+        return several(tasks)
+    first = _array(tasks)
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield first[:-1]
+        yield b"," + _array(second)[1:-1]
+        async for page in pages:
+            if page:
+                yield b"," + _array(page)[1:-1]
+        yield b"]"
+
+    return StreamingResponse(parts(), media_type="application/json", headers=_PRIVATE)
+
+
+def _response(body: bytes, tag: str) -> Response:
+    return Response(body, headers={**_PRIVATE, "ETag": tag}, media_type="application/json")
+
+
+def _array(tasks: Iterable[Task]) -> bytes:
+    return orjson.dumps([_json(task) for task in tasks], option=orjson.OPT_UTC_Z)
 
 
 def created(task: Task, request: Request) -> Response:
@@ -94,58 +130,36 @@ def created(task: Task, request: Request) -> Response:
     return response
 
 
-def _task_id(text: str) -> TaskId:
+_AN_ID = re.compile("[1-9][0-9]{0,15}")
+_VISIBLE_ASCII = re.compile("[!-~]+")
+
+
+def _task_id(
+    text: Annotated[
+        str,
+        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": TaskId.LARGEST}),
+        Path(alias="id", examples=[7]),
+    ],
+) -> TaskId:
     """Digits as a program writes them: no sign, no blank, no leading zero, no other script's."""
-    if not re.fullmatch("[1-9][0-9]{0,15}", text):
+    if not _AN_ID.fullmatch(text):
         raise InvalidValue("id", f"must be a whole number from 1 to {TaskId.LARGEST}")
     return TaskId(int(text))
 
 
-Id = Annotated[
-    TaskId,
-    PlainValidator(_task_id),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": TaskId.LARGEST}),
-    Path(alias="id", examples=[7]),
-]
+Id = Annotated[TaskId, Depends(_task_id)]
 
 
-_FLAGS = {"true": True, "false": False}
-_STATUSES = {
-    "all": None,
-    "pending": False,
-    "active": False,
-    "incomplete": False,
-    "complete": True,
-    "completed": True,
-}
-
-
-def _one_of(field: str, meanings: Mapping[str, bool | None]) -> PlainValidator:
-    """What one of a few words means, in any case."""
-
-    def parse(text: str) -> bool | None:
-        if text.lower() not in meanings:
-            raise InvalidValue(field, f"must be one of: {', '.join(meanings)}")
-        return meanings[text.lower()]
-
-    return PlainValidator(parse)
-
-
-async def wanted(
-    completed: Annotated[
-        bool | None,
-        _one_of("completed", _FLAGS),
-        WithJsonSchema({"type": "string", "enum": [*_FLAGS]}),
-        Query(description="Only tasks that are, or are not, done."),
+def _key(
+    key: Annotated[
+        str | None,
+        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": IdempotencyKey.LONGEST, "pattern": "^[!-~]*$"}),
+        Header(alias="Idempotency-Key", description="Made up for this task: with it the request may be repeated."),
     ] = None,
-    status: Annotated[
-        bool | None,
-        _one_of("status", _STATUSES),
-        WithJsonSchema({"type": "string", "enum": [*_STATUSES]}),
-        Query(description="The same in words, in any case."),
-    ] = None,
-) -> bool | None:
-    """A dependency: which tasks of a list are asked for. None: all."""
-    if completed is not None and status is not None and completed != status:
-        raise InvalidValue("status", "must agree with completed")
-    return status if completed is None else completed
+) -> IdempotencyKey | None:
+    if key is not None and not _VISIBLE_ASCII.fullmatch(key):
+        raise InvalidValue(IdempotencyKey.FIELD, "must be visible ASCII characters without blanks")
+    return None if key is None else IdempotencyKey(key)
+
+
+Key = Annotated[IdempotencyKey | None, Depends(_key)]

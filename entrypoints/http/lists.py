@@ -9,11 +9,11 @@ from domain.ownership import acting_as
 from domain.values import UserId
 
 
-async def _my_list(request: Request) -> TodoList:
+def _my_list(request: Request) -> TodoList:
     return _list(request, request.state.caller)
 
 
-async def _list_of(
+def _list_of(
     request: Request, user_id: Annotated[str, Path(description="The caller's own id.", examples=["u1"])]
 ) -> TodoList:
     return _list(request, acting_as(user_id, caller=request.state.caller))

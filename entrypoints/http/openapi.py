@@ -9,9 +9,9 @@ from fastapi.routing import APIRoute
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from domain.errors import IdentityUnavailable, InvalidValue, StorageUnavailable
+from domain.errors import IdentityUnavailable, InvalidValue, StorageUnavailable, TaskChanged
 from entrypoints.http.body import Body
-from entrypoints.http.errors import ANSWERS, STATUS_IN_USER_CONTRACT, TITLES
+from entrypoints.http.errors import ANSWERS, CODES, STATUS_IN_USER_CONTRACT, TITLES
 
 DESCRIPTION = """To-do lists of many users; everybody sees and changes only their own tasks.
 
@@ -23,6 +23,17 @@ TAGS = [
     {"name": "/api/{user_id}/tasks", "description": "The address names the owner, who must be the token's."},
     {"name": "health", "description": "For whoever runs the process. Needs no token."},
 ]
+
+CONTRADICTION = {
+    "anyOf": [
+        {
+            "properties": {"completed": {"const": completed}, "status": {"const": status}},
+            "required": ["completed", "status"],
+        }
+        for completed, status in ((True, "incomplete"), (False, "complete"))
+    ]
+}
+"""What no body may say."""
 
 _REF = "#/components/schemas/{model}"
 
@@ -39,7 +50,12 @@ class Problem(TypedDict):
 
     status: Annotated[int, Field(examples=[404])]
     title: Annotated[str, Field(examples=["Not Found"])]
-    code: Annotated[str, Field(description="For programs; never changes.", examples=["task_not_found"])]
+    code: Annotated[
+        str,
+        Field(
+            description="For programs; never changes.", examples=["task_not_found"], json_schema_extra={"enum": CODES}
+        ),
+    ]
     detail: Annotated[str, Field(description="For people.", examples=["Task not found"])]
     error: Annotated[str, Field(description="The same as `detail`.", examples=["Task not found"])]
     request_id: Annotated[str, Field(examples=["5f2b8c0e9d7a4f0bb1f3c6a2e8d4971c"])]
@@ -75,6 +91,7 @@ def _complete(operation: dict[str, Any], route: APIRoute, schemas: dict[str, Any
     body = next(_bodies(route), None)
     if body is not None:
         _add(schemas, body.name, body.fields)
+        schemas[body.name]["not"] = CONTRADICTION
         content = {"application/json": {"schema": {"$ref": _REF.format(model=body.name)}}}
         operation["requestBody"] = {"content": content, "required": body.required}
     if route.path.startswith("/api/"):
@@ -84,9 +101,22 @@ def _complete(operation: dict[str, Any], route: APIRoute, schemas: dict[str, Any
         answer["headers"] = {"X-Request-ID": _header("Names the request in the log, and in an error.")}
     if "201" in responses:
         responses["201"]["headers"]["Location"] = _header("The address of the new task.")
+    if route.path.startswith("/api/"):
+        _tell_of_conditions(operation, responses)
     operation["responses"] = responses | {
         str(status): _error(status) for status in sorted(_errors(route, body, operation))
     }
+
+
+def _tell_of_conditions(operation: dict[str, Any], responses: dict[str, Any]) -> None:
+    tag = {"ETag": _header("RFC 9110 section 8.8.3. A list of more than 500 tasks has none.")}
+    for status in responses.keys() & {"200", "201"}:
+        responses[status]["headers"] |= tag
+    sent = {parameter["name"] for parameter in operation.get("parameters", ())}
+    if "cursor" in sent:
+        responses["200"]["headers"]["Link"] = _header('`rel="next"`, where there are more tasks (RFC 8288).')
+    if "If-None-Match" in sent:
+        responses["304"] = {"description": "Not Modified", "headers": tag}
 
 
 def _bodies(route: APIRoute) -> Iterator[Body[Any]]:
@@ -113,6 +143,8 @@ def _errors(route: APIRoute, body: Body[Any] | None, operation: dict[str, Any]) 
     yield statuses[StorageUnavailable]
     if "{id}" in route.path:
         yield 404
+    if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ())):
+        yield ANSWERS[TaskChanged].status
     if body is not None:
         yield from (408, 413, 415)
     if body is not None or operation.get("parameters"):

@@ -10,10 +10,15 @@ from starlette.responses import Response
 from domain.task import Changes, Draft
 from domain.values import Description, Title
 from entrypoints.http.body import Body
-from entrypoints.http.fields import TEXT, Completion, Id, TaskBody, all_of, created, one, wanted
+from entrypoints.http.conditions import Known, Seen, unless_known
+from entrypoints.http.fields import TEXT, Completion, Id, Key, TaskBody, created, one
+from entrypoints.http.listing import Asked, answer
 from entrypoints.http.lists import MyList
+from entrypoints.http.routing import Operation
 
-router = APIRouter(prefix="/api/tasks", tags=["/api/tasks"], generate_unique_id_function=attrgetter("name"))
+router = APIRouter(
+    prefix="/api/tasks", tags=["/api/tasks"], generate_unique_id_function=attrgetter("name"), route_class=Operation
+)
 
 
 class ShortTitle(Title):
@@ -42,40 +47,43 @@ class NewTask(_TaskDetails):
 
 @router.post("", status_code=201, response_model=TaskBody)
 async def create_task(
-    request: Request, todo: MyList, draft: Annotated[Draft, Depends(Body(NewTask, Draft))]
+    request: Request, todo: MyList, key: Key, draft: Annotated[Draft, Depends(Body(NewTask, Draft))]
 ) -> Response:
-    return created(await todo.create(draft), request)
+    return created(await todo.create(draft, key), request)
 
 
 @router.get("", response_model=list[TaskBody])
-async def list_tasks(todo: MyList, completed: Annotated[bool | None, Depends(wanted)]) -> Response:
-    """In order of creation."""
-    return all_of(await todo.list(completed=completed))
+async def list_tasks(request: Request, todo: MyList, asked: Asked, known: Known) -> Response:
+    """In order of creation, unless another is asked for."""
+    return await answer(todo, asked, request, known)
 
 
 @router.get("/{id}", response_model=TaskBody)
-async def get_task(todo: MyList, task_id: Id) -> Response:
-    return one(await todo.get(task_id))
+async def get_task(todo: MyList, task_id: Id, known: Known) -> Response:
+    return unless_known(one(await todo.get(task_id)), known)
 
 
 @router.put("/{id}", response_model=TaskBody, operation_id="put_task")
 @router.patch("/{id}", response_model=TaskBody, operation_id="patch_task")
 async def edit_task(
-    todo: MyList, task_id: Id, changes: Annotated[Changes, Depends(Body(TaskChanges, Changes))]
+    todo: MyList, task_id: Id, seen: Seen, changes: Annotated[Changes, Depends(Body(TaskChanges, Changes))]
 ) -> Response:
     """Changes what is sent and leaves the rest as it is."""
-    return one(await todo.edit(task_id, changes))
+    return one(await todo.edit(task_id, changes, seen))
 
 
 @router.patch("/{id}/complete", response_model=TaskBody)
 async def complete_task(
-    todo: MyList, task_id: Id, changes: Annotated[Changes, Depends(Body(Completion, Changes, required=False))]
+    todo: MyList,
+    task_id: Id,
+    seen: Seen,
+    changes: Annotated[Changes, Depends(Body(Completion, Changes, required=False))],
 ) -> Response:
     """Without a body: toggles. With one: sets the flag, which may be repeated safely."""
-    return one(await (todo.edit(task_id, changes) if changes else todo.toggle(task_id)))
+    return one(await (todo.edit(task_id, changes, seen) if changes else todo.toggle(task_id, seen)))
 
 
 @router.delete("/{id}", status_code=204)
-async def delete_task(todo: MyList, task_id: Id) -> Response:
-    await todo.delete(task_id)
+async def delete_task(todo: MyList, task_id: Id, seen: Seen) -> Response:
+    await todo.delete(task_id, seen)
     return Response(status_code=204)

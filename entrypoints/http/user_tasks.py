@@ -13,11 +13,17 @@ from starlette.responses import Response
 from domain.task import Changes, Draft
 from domain.values import Description, Title
 from entrypoints.http.body import Body
-from entrypoints.http.fields import TEXT, Completion, Id, TaskBody, all_of, created, one, wanted
+from entrypoints.http.conditions import Known, Seen, unless_known
+from entrypoints.http.fields import TEXT, Completion, Id, Key, TaskBody, created, one
+from entrypoints.http.listing import Asked, answer
 from entrypoints.http.lists import ListOfUser
+from entrypoints.http.routing import Operation
 
 router = APIRouter(
-    prefix="/api/{user_id}/tasks", tags=["/api/{user_id}/tasks"], generate_unique_id_function=attrgetter("name")
+    prefix="/api/{user_id}/tasks",
+    tags=["/api/{user_id}/tasks"],
+    generate_unique_id_function=attrgetter("name"),
+    route_class=Operation,
 )
 
 
@@ -39,29 +45,29 @@ class NewUserTask(_UserTaskDetails):
 
 @router.post("", status_code=201, response_model=TaskBody)
 async def create_user_task(
-    request: Request, todo: ListOfUser, draft: Annotated[Draft, Depends(Body(NewUserTask, Draft))]
+    request: Request, todo: ListOfUser, key: Key, draft: Annotated[Draft, Depends(Body(NewUserTask, Draft))]
 ) -> Response:
-    return created(await todo.create(draft), request)
+    return created(await todo.create(draft, key), request)
 
 
 @router.get("", response_model=list[TaskBody])
-async def list_user_tasks(todo: ListOfUser, completed: Annotated[bool | None, Depends(wanted)]) -> Response:
-    """In order of creation."""
-    return all_of(await todo.list(completed=completed))
+async def list_user_tasks(request: Request, todo: ListOfUser, asked: Asked, known: Known) -> Response:
+    """In order of creation, unless another is asked for."""
+    return await answer(todo, asked, request, known)
 
 
 @router.get("/{id}", response_model=TaskBody)
-async def get_user_task(todo: ListOfUser, task_id: Id) -> Response:
-    return one(await todo.get(task_id))
+async def get_user_task(todo: ListOfUser, task_id: Id, known: Known) -> Response:
+    return unless_known(one(await todo.get(task_id)), known)
 
 
 @router.put("/{id}", response_model=TaskBody, operation_id="put_user_task")
 @router.patch("/{id}", response_model=TaskBody, operation_id="patch_user_task")
 async def edit_user_task(
-    todo: ListOfUser, task_id: Id, changes: Annotated[Changes, Depends(Body(UserTaskChanges, Changes))]
+    todo: ListOfUser, task_id: Id, seen: Seen, changes: Annotated[Changes, Depends(Body(UserTaskChanges, Changes))]
 ) -> Response:
     """Changes what is sent and leaves the rest as it is."""
-    return one(await todo.edit(task_id, changes))
+    return one(await todo.edit(task_id, changes, seen))
 
 
 @router.patch("/{id}/complete", response_model=TaskBody)
@@ -69,6 +75,7 @@ async def complete_user_task(
     request: Request,
     todo: ListOfUser,
     task_id: Id,
+    seen: Seen,
     changes: Annotated[Changes, Depends(Body(Completion, Changes, required=False))],
 ) -> Response:
     """Without a body: completes, which may be repeated safely. With one: sets the flag.
@@ -76,11 +83,12 @@ async def complete_user_task(
     Where `COMPLETE_TOGGLES` is set, it toggles without a body.
     """
     if changes:
-        return one(await todo.edit(task_id, changes))
-    return one(await (todo.toggle(task_id) if request.app.state.complete_toggles else todo.complete(task_id)))
+        return one(await todo.edit(task_id, changes, seen))
+    complete = todo.toggle if request.app.state.complete_toggles else todo.complete
+    return one(await complete(task_id, seen))
 
 
 @router.delete("/{id}", status_code=204)
-async def delete_user_task(todo: ListOfUser, task_id: Id) -> Response:
-    await todo.delete(task_id)
+async def delete_user_task(todo: ListOfUser, task_id: Id, seen: Seen) -> Response:
+    await todo.delete(task_id, seen)
     return Response(status_code=204)

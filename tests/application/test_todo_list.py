@@ -3,8 +3,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.in_memory import InMemoryTaskRepository
+from application import todo_list
 from application.todo_list import TodoList
 from domain.errors import TaskNotFound
+from domain.selection import Selection
 from domain.task import Draft
 from domain.values import Title, UserId
 
@@ -53,13 +55,24 @@ async def test_a_list_holds_its_owner_s_tasks_in_order_of_creation(todo: TodoLis
         await bobs.create(Draft(Title("m"))),
         await todo.create(Draft(Title("a"))),
     )
-    assert list(await todo.list()) == [first, second]
+    assert [page async for page in todo.list()] == [[first, second]]
 
 
 async def test_a_list_can_be_filtered(todo: TodoList) -> None:
     done, open_ = await todo.create(Draft(Title("done"), completed=True)), await todo.create(Draft(Title("open")))
-    assert list(await todo.list(completed=True)) == [done]
-    assert list(await todo.list(completed=False)) == [open_]
+    assert [page async for page in todo.list(Selection(completed=True))] == [[done]]
+    assert [page async for page in todo.list(Selection(completed=False))] == [[open_]]
+
+
+@pytest.mark.parametrize("tasks_in_all", [0, 1, 2, 3, 4, 5])
+async def test_a_list_of_any_length_comes_in_pages(
+    todo: TodoList, tasks_in_all: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(todo_list, "PAGE", 2)
+    made = [await todo.create(Draft(Title("Buy milk"))) for _ in range(tasks_in_all)]
+    pages = [list(page) async for page in todo.list()]
+    assert [task for page in pages for task in page] == made
+    assert all(len(page) <= 2 for page in pages)
 
 
 async def test_an_edit_carries_the_time_of_the_edit(todo: TodoList, clock: Times) -> None:

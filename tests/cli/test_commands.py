@@ -69,6 +69,23 @@ def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
         assert "Traceback" not in output
 
 
+def test_the_doctor_tells_programs_the_same(todo: Todo) -> None:
+    with todo.serve():
+        well = todo.run("doctor", "--json")
+    assert well.returncode == 0
+    told = json.loads(well.stdout)
+    assert told["well"] is True
+    assert [finding["subject"] for finding in told["findings"]] == ["settings", "database", "schema", "secret"]
+    sick = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", "BETTER_AUTH_SECRET": SECRET}
+    ill, lines = todo.run("doctor", "--json", **sick), todo.run("doctor", **sick)
+    assert ill.returncode == lines.returncode == 1
+    assert [
+        f"{'ok  ' if finding['well'] else 'FAIL'}  {finding['subject']:<9} {finding['words']}"
+        for finding in json.loads(ill.stdout)["findings"]
+    ] == lines.stdout.splitlines()
+    assert json.loads(ill.stdout)["well"] is False
+
+
 def test_a_command_that_needs_the_database_says_that_it_cannot_be_reached(todo: Todo) -> None:
     refused = todo.run("migrate", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/app", BETTER_AUTH_SECRET=SECRET)
     assert refused.returncode == 1

@@ -141,6 +141,29 @@ def test_a_connection_is_used_for_many_requests(server: Serving, token: str) -> 
             assert alice.post("/api/tasks", json={"title": str(number)}).status_code == 201
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [b"x\nforged", b"x\rforged", b"\x1b[2Jforged", b'"}\t{"event":"forged', b"\xe2\x80\xa8forged", b"%0aforged%1b[2J"],
+)
+def test_nobody_writes_lines_of_the_log(server: Serving, token: str, forged: bytes) -> None:
+    log = server._todo.folder / "log"
+    before = log.read_text()
+    body = b'{"title": "my own ' + forged.replace(b'"', b"'") + b'"}'
+    fields = b"Host: x\r\nConnection: close\r\nAuthorization: Bearer " + token.encode() + b"\r\n"
+    for head in (
+        b"GET /api/" + forged + b"/tasks HTTP/1.1\r\n",
+        b"GET /" + forged + b" HTTP/1.1\r\n",
+        b"GET /api/tasks HTTP/1.1\r\nX-Request-ID: " + forged + b"\r\n",
+        b"GET /api/tasks HTTP/1.1\r\nUser-Agent: " + forged + b"\r\n",
+        b"POST /api/tasks HTTP/1.1\r\nContent-Length: %d\r\n" % len(body),
+    ):
+        talk(server, head + fields + b"\r\n" + (body if head.startswith(b"POST") else b""))
+    added = log.read_text().removeprefix(before)
+    assert {json.loads(line)["event"] for line in added.splitlines()} <= {"request", "Invalid HTTP request received."}
+    for secret in ("forged", "my own", token, token.split(".")[1]):
+        assert secret not in added
+
+
 async def test_a_head_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
 

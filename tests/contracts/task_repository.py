@@ -7,15 +7,17 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from application.ports import TaskRepository
-from domain.errors import TaskNotFound
+from application.ports import KEYS_LAST, TaskRepository
+from domain.errors import KeyReused, TaskChanged, TaskNotFound
+from domain.selection import Place, Selection, Sort
 from domain.task import Draft, Task
-from domain.values import Description, TaskId, Title, UserId
+from domain.values import Description, IdempotencyKey, SearchText, TaskId, Title, UserId
 from tests.strategies import drafts
 
 ALICE, BOB = UserId("alice"), UserId("bob")
 NOON = datetime(2026, 1, 4, 12, 0, 0, 123456, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)
+KEY = IdempotencyKey("5f2b8c0e")
 MILK = Draft(Title("Buy milk"), Description("Two litres"))
 
 
@@ -53,21 +55,179 @@ class TaskRepositoryContract:
         with pytest.raises(TaskNotFound):
             await tasks.get(ALICE, TaskId(TaskId.LARGEST))
 
+    async def test_ids_of_any_size_can_be_asked_for_together(self, tasks: TaskRepository) -> None:
+        ids = [TaskId(10**digits) for digits in range(16)]
+        for call in (
+            lambda id_: tasks.get(ALICE, id_),
+            lambda id_: tasks.remove(ALICE, id_),
+            lambda id_: tasks.update(ALICE, id_, lambda task: task),
+        ):
+            outcomes = await asyncio.gather(*map(call, ids), return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {TaskNotFound}
+        pages = await asyncio.gather(*(tasks.page(ALICE, after=Place(None, id_), limit=1) for id_ in ids))
+        assert pages == [[]] * len(ids)
+
     async def test_a_list_holds_all_of_the_owner_in_order_of_creation(self, tasks: TaskRepository) -> None:
         mine = [await tasks.add(ALICE, Draft(Title(title)), NOON) for title in "zam"]
         await tasks.add(BOB, MILK, NOON)
         await tasks.update(ALICE, mine[0].id, lambda task: append("!", task))
-        assert [task.id for task in await tasks.list(ALICE)] == [task.id for task in mine]
+        assert [task.id for task in await tasks.page(ALICE, limit=100)] == [task.id for task in mine]
 
     async def test_a_list_of_nobody_is_empty(self, tasks: TaskRepository) -> None:
-        assert list(await tasks.list(ALICE)) == []
+        assert list(await tasks.page(ALICE, limit=100)) == []
 
     async def test_a_list_can_be_asked_for_what_is_done_or_open(self, tasks: TaskRepository) -> None:
         done = await tasks.add(ALICE, Draft(Title("done"), completed=True), NOON)
         open_ = await tasks.add(ALICE, Draft(Title("open")), NOON)
-        assert list(await tasks.list(ALICE, completed=True)) == [done]
-        assert list(await tasks.list(ALICE, completed=False)) == [open_]
-        assert list(await tasks.list(ALICE, completed=None)) == [done, open_]
+        assert list(await tasks.page(ALICE, Selection(completed=True), limit=100)) == [done]
+        assert list(await tasks.page(ALICE, Selection(completed=False), limit=100)) == [open_]
+        assert list(await tasks.page(ALICE, Selection(completed=None), limit=100)) == [done, open_]
+
+    @pytest.mark.parametrize("sort", Sort)
+    @pytest.mark.parametrize("descending", [False, True])
+    async def test_pages_hold_everything_once_and_in_order(
+        self, tasks: TaskRepository, sort: Sort, descending: bool
+    ) -> None:
+        """While tasks that were seen are removed, and others come and change."""
+        for number, title in enumerate(["b", "é", "a", "B", "b", "😀", "Z", "ﬁ", "a b", "á"]):
+            await tasks.add(ALICE, Draft(Title(title)), NOON - timedelta(minutes=number))
+            await tasks.add(BOB, Draft(Title(title)), NOON)
+        selection = Selection(sort=sort, descending=descending)
+        expected = sorted(await tasks.page(ALICE, limit=100), key=selection.place, reverse=descending)
+        found: list[Task] = []
+        while page := await tasks.page(ALICE, selection, after=(found and selection.place(found[-1])) or None, limit=3):
+            assert len(page) <= 3
+            found += page
+            await tasks.remove(ALICE, found[-1].id)
+        assert found == expected
+
+    async def test_a_place_may_be_that_of_a_task_that_was_never_there(self, tasks: TaskRepository) -> None:
+        b = await tasks.add(ALICE, Draft(Title("b")), NOON)
+        by_title, by_time = Selection(sort=Sort.TITLE), Selection(sort=Sort.UPDATED)
+        assert list(await tasks.page(ALICE, by_title, after=Place("a", b.id), limit=9)) == [b]
+        assert list(await tasks.page(ALICE, by_title, after=Place("b", b.id), limit=9)) == []
+        assert list(await tasks.page(ALICE, by_title, after=Place("c", TaskId(1)), limit=9)) == []
+        assert list(await tasks.page(ALICE, by_time, after=Place(NOON - timedelta(seconds=1), b.id), limit=9)) == [b]
+        assert list(await tasks.page(ALICE, by_time, after=Place(LATER, TaskId(1)), limit=9)) == []
+
+    @pytest.mark.parametrize(
+        ("search", "found"),
+        [
+            ("milk", ["Buy MILK", "eat", "Milk 50%"]),
+            ("MILK", ["Buy MILK", "eat", "Milk 50%"]),
+            ("50%", ["Milk 50%"]),
+            ("%", ["Milk 50%"]),
+            ("_", ["snake_case"]),
+            ("k_", []),
+            ("snake_", ["snake_case"]),
+            (".", []),
+            ("[a-z]", []),
+            ("\\", ["back\\slash"]),
+            ("ÉTÉ", ["Été"]),
+            ("οδος", ["ΟΔΌΣ ΟΔΟΣ"]),
+            ("STRAẞE", ["Straße"]),
+            ("😀", ["smile 😀"]),
+            (" ", ["Buy MILK", "ΟΔΌΣ ΟΔΟΣ", "smile 😀", "Milk 50%"]),
+            ("no such", []),
+        ],
+    )
+    async def test_a_search_finds_what_holds_the_text_in_any_case(
+        self, tasks: TaskRepository, search: str, found: list[str]
+    ) -> None:
+        titles = ["Buy MILK", "Été", "ΟΔΌΣ ΟΔΟΣ", "Straße", "smile 😀", "snake_case", "back\\slash"]
+        for title in titles:
+            await tasks.add(ALICE, Draft(Title(title)), NOON)
+        await tasks.add(ALICE, Draft(Title("eat"), Description("bread,\nmilk")), NOON)
+        await tasks.add(ALICE, Draft(Title("Milk 50%"), Description("")), NOON)
+        await tasks.add(BOB, Draft(Title(f"{search} of Bob")), NOON)
+        page = await tasks.page(ALICE, Selection(search=SearchText(search)), limit=100)
+        assert sorted(task.title for task in page) == sorted(found)
+
+    async def test_a_search_may_be_as_long_as_it_can_be(self, tasks: TaskRepository) -> None:
+        longest = Draft(Title("s" * Title.LONGEST), Description("\\" * SearchText.LONGEST))
+        task = await tasks.add(ALICE, longest, NOON)
+        for text in ("S" * SearchText.LONGEST, "\\" * SearchText.LONGEST):
+            assert list(await tasks.page(ALICE, Selection(search=SearchText(text)), limit=9)) == [task]
+
+    async def test_only_what_was_seen_is_removed(self, tasks: TaskRepository) -> None:
+        task = await tasks.add(ALICE, MILK, NOON)
+        changed = await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+        for states in ([], [NOON], [LATER + timedelta(microseconds=1)]):
+            with pytest.raises(TaskChanged):
+                await tasks.remove(ALICE, task.id, states)
+        assert await tasks.get(ALICE, task.id) == changed
+        with pytest.raises(TaskNotFound):
+            await tasks.remove(BOB, task.id, [LATER])
+        await tasks.remove(ALICE, task.id, [NOON, LATER])
+        with pytest.raises(TaskNotFound):
+            await tasks.remove(ALICE, task.id, [LATER])
+
+    async def test_of_a_change_and_a_removal_of_what_was_seen_one_succeeds(self, tasks: TaskRepository) -> None:
+        for _ in range(10):
+            task = await tasks.add(ALICE, MILK, NOON)
+            changed, removed = await asyncio.gather(
+                tasks.update(ALICE, task.id, lambda task: task.seen([NOON]).toggle(LATER)),
+                tasks.remove(ALICE, task.id, [NOON]),
+                return_exceptions=True,
+            )
+            if removed is None:
+                assert isinstance(changed, TaskNotFound)
+            else:
+                assert isinstance(removed, TaskChanged)
+                assert await tasks.get(ALICE, task.id) == changed
+
+    async def test_a_creation_is_repeated_by_its_key(self, tasks: TaskRepository) -> None:
+        first = await tasks.add(ALICE, MILK, NOON, KEY)
+        await tasks.update(ALICE, first.id, lambda task: task.toggle(LATER))
+        assert await tasks.add(ALICE, MILK, LATER, KEY) == first
+        await tasks.remove(ALICE, first.id)
+        assert await tasks.add(ALICE, MILK, LATER, KEY) == first
+        assert list(await tasks.page(ALICE, limit=9)) == []
+
+    async def test_a_key_belongs_to_one_owner(self, tasks: TaskRepository) -> None:
+        mine, theirs = await tasks.add(ALICE, MILK, NOON, KEY), await tasks.add(BOB, MILK, NOON, KEY)
+        assert mine.id != theirs.id
+        assert (await tasks.add(BOB, MILK, LATER, KEY)) == theirs
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            Draft(Title("Buy tea"), MILK.description),
+            Draft(MILK.title),
+            Draft(MILK.title, Description("")),
+            Draft(MILK.title, MILK.description, completed=True),
+        ],
+        ids=["title", "no description", "empty description", "completed"],
+    )
+    async def test_a_key_is_good_for_one_draft(self, tasks: TaskRepository, other: Draft) -> None:
+        first = await tasks.add(ALICE, MILK, NOON, KEY)
+        with pytest.raises(KeyReused):
+            await tasks.add(ALICE, other, NOON, KEY)
+        assert list(await tasks.page(ALICE, limit=9)) == [first]
+
+    async def test_a_key_is_forgotten_after_a_day(self, tasks: TaskRepository) -> None:
+        first = await tasks.add(ALICE, MILK, NOON, KEY)
+        assert await tasks.add(ALICE, MILK, NOON + KEYS_LAST - timedelta(microseconds=1), KEY) == first
+        second = await tasks.add(ALICE, Draft(Title("Buy tea")), NOON + KEYS_LAST, KEY)
+        assert list(await tasks.page(ALICE, limit=9)) == [first, second]
+        with pytest.raises(KeyReused):
+            await tasks.add(ALICE, MILK, NOON + KEYS_LAST, KEY)
+
+    async def test_of_many_creations_at_once_with_one_key_there_is_one_task(self, tasks: TaskRepository) -> None:
+        for round_ in range(5):
+            key = IdempotencyKey(f"round {round_}")
+            made = await asyncio.gather(*(tasks.add(ALICE, MILK, NOON, key) for _ in range(20)))
+            assert len({*made}) == 1
+        assert len(await tasks.page(ALICE, limit=100)) == 5
+
+    async def test_creations_at_once_keep_to_their_keys(self, tasks: TaskRepository) -> None:
+        keys = [(owner, IdempotencyKey(f"key {number}")) for number in range(20) for owner in (ALICE, BOB)]
+        made = await asyncio.gather(
+            *(tasks.add(owner, Draft(Title(f"{owner}: {key}")), NOON, key) for owner, key in keys)
+        )
+        for (owner, key), task in zip(keys, made, strict=True):
+            assert (task.user_id, task.title) == (owner, f"{owner}: {key}")
+            assert await tasks.get(owner, task.id) == task
 
     async def test_an_update_stores_what_it_returns(self, tasks: TaskRepository) -> None:
         task = await tasks.add(ALICE, MILK, NOON)
@@ -101,7 +261,7 @@ class TaskRepositoryContract:
             await tasks.update(ALICE, task.id, lambda task: task)
         with pytest.raises(TaskNotFound):
             await tasks.remove(ALICE, task.id)
-        assert list(await tasks.list(ALICE)) == [other]
+        assert list(await tasks.page(ALICE, limit=100)) == [other]
 
     async def test_an_id_is_never_used_again(self, tasks: TaskRepository) -> None:
         first = await tasks.add(ALICE, MILK, NOON)
@@ -123,7 +283,7 @@ class TaskRepositoryContract:
             await tasks.update(other, task.id, peek)
         with pytest.raises(TaskNotFound):
             await tasks.remove(other, task.id)
-        assert list(await tasks.list(other)) == seen == []
+        assert list(await tasks.page(other, limit=100)) == seen == []
         assert await tasks.get(ALICE, task.id) == task
 
     async def test_twenty_who_append_a_letter_at_once_lose_none(self, tasks: TaskRepository) -> None:
@@ -151,4 +311,4 @@ class TaskRepositoryContract:
     async def test_many_who_add_at_once_get_different_ids(self, tasks: TaskRepository) -> None:
         added = await asyncio.gather(*(tasks.add(ALICE, MILK, NOON) for _ in range(50)))
         assert len({task.id for task in added}) == 50
-        assert [task.id for task in await tasks.list(ALICE)] == sorted(task.id for task in added)
+        assert [task.id for task in await tasks.page(ALICE, limit=100)] == sorted(task.id for task in added)

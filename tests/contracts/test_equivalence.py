@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import psycopg
 from hypothesis import HealthCheck, settings
@@ -18,13 +18,14 @@ from hypothesis.stateful import (
 )
 
 from adapters.in_memory import InMemoryTaskRepository
-from adapters.postgres import open_pool
+from adapters.postgres import Pool
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
 from application.ports import TaskRepository
 from domain.errors import DomainError, InvalidValue
+from domain.selection import Place, Selection
 from domain.task import Changes, Draft, Task
-from domain.values import Description, TaskId, Title, UserId
-from tests.strategies import any_text, changes, owners, times
+from domain.values import Description, IdempotencyKey, TaskId, Title, UserId
+from tests.strategies import any_text, changes, drafts, keys, owners, selections, times
 
 Both = tuple[TaskId, TaskId]
 """One task under the ids that the two repositories gave it."""
@@ -45,17 +46,18 @@ class BothRepositories(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.Runner()
         self.memory = InMemoryTaskRepository()
-        self.pool = open_pool(self.conninfo, connections=2, prepare=None)
+        self.pool = Pool(self.conninfo, connections=2, prepare=None)
         self.postgresql = SqlModelTaskRepository(self.pool)
         self.owners: set[UserId] = set()
+        self.at = datetime.min.replace(tzinfo=UTC)
 
     @initialize()
     def empty(self) -> None:
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            connection.execute("DELETE FROM tasks")
+            connection.execute("TRUNCATE tasks, task_creations")
 
     def teardown(self) -> None:
-        self.loop.run(self.pool.dispose())
+        self.loop.run(self.pool.close())
         self.loop.close()
 
     def agreed(self, call: Callable[[TaskRepository, int], Awaitable[Task | None]]) -> list[Task | None]:
@@ -85,6 +87,30 @@ class BothRepositories(RuleBasedStateMachine):
         tasks = self.agreed(lambda repository, _: repository.add(owner, draft, at))
         return tuple(task.id for task in tasks if task)
 
+    @rule(target=stored, owner=owners, draft=drafts, key=keys, at=times)
+    def add_once(self, owner: UserId, draft: Draft, key: IdempotencyKey, at: datetime) -> object:
+        self.owners.add(owner)
+        self.at = max(self.at, at)
+        tasks = self.agreed(lambda repository, _: repository.add(owner, draft, self.at, key))
+        return tuple(task.id for task in tasks if task) or NEVER_GIVEN
+
+    @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN), seen=st.lists(times))
+    def remove_what_was_seen(self, owner: UserId, ids: Both, seen: list[datetime]) -> None:
+        known = self.memory._tasks.get((owner, ids[0]))
+        states = [*seen, known.updated_at] if known and len(seen) % 2 else seen
+        self.agreed(lambda repository, which: repository.remove(owner, ids[which], states))
+
+    @rule(owner=owners, selection=selections, limit=st.integers(1, 5))
+    def pages_agree(self, owner: UserId, selection: Selection, limit: int) -> None:
+        after: list[Place | None] = [None, None]
+        while True:
+            first = self.loop.run(self.memory.page(owner, selection, after=after[0], limit=limit))
+            second = self.loop.run(self.postgresql.page(owner, selection, after=after[1], limit=limit))
+            assert [*map(outcome, first)] == [*map(outcome, second)]
+            if not first:
+                return
+            after = [selection.place(first[-1]), selection.place(second[-1])]
+
     @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN))
     def get(self, owner: UserId, ids: Both) -> None:
         self.agreed(lambda repository, which: repository.get(owner, ids[which]))
@@ -105,14 +131,12 @@ class BothRepositories(RuleBasedStateMachine):
     def lists_agree(self) -> None:
         for owner in self.owners:
             for completed in (None, True, False):
-                first = self.loop.run(self._list(self.memory, owner, completed))
-                second = self.loop.run(self._list(self.postgresql, owner, completed))
+                first = self.loop.run(self._list(self.memory, owner, Selection(completed)))
+                second = self.loop.run(self._list(self.postgresql, owner, Selection(completed)))
                 assert first == second
 
-    async def _list(
-        self, repository: TaskRepository, owner: UserId, completed: bool | None
-    ) -> list[tuple[object, ...]]:
-        return [outcome(task) for task in await repository.list(owner, completed=completed)]
+    async def _list(self, repository: TaskRepository, owner: UserId, selection: Selection) -> list[tuple[object, ...]]:
+        return [outcome(task) for task in await repository.page(owner, selection, limit=100)]
 
 
 def test_postgresql_and_memory_agree(database: str) -> None:

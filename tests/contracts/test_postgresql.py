@@ -1,22 +1,25 @@
 """The contract on PostgreSQL, and what only a database can get wrong."""
 
 import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from adapters.postgres import open_pool
+from adapters import creation_table, task_table
+from adapters.postgres import Pool
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
 from domain.errors import StorageUnavailable
+from domain.selection import Sort
 from domain.task import Draft, Task
-from tests.contracts.task_repository import ALICE, LATER, MILK, NOON, TaskRepositoryContract, append
+from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract, append
 
 
 @pytest.fixture
-def tasks(pool: AsyncEngine) -> SqlModelTaskRepository:
+def tasks(pool: Pool) -> SqlModelTaskRepository:
     return SqlModelTaskRepository(pool)
 
 
@@ -24,48 +27,74 @@ class TestSqlModelTaskRepository(TaskRepositoryContract):
     """Runs on the fixture above."""
 
 
-class Statements:
-    """What was sent to the database since the last look."""
+class WatchedPool(Pool):
+    """Notes what was sent to the database since the last look, by name."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.sent: list[str] = []
-        event.listen(engine.sync_engine, "before_cursor_execute", self._note)
+    NAMES: ClassVar[Mapping[bytes, str]] = {
+        **{value: name for name, value in vars(task_table).items() if isinstance(value, bytes)},
+        **dict.fromkeys(task_table.PAGES.values(), "PAGE"),
+        creation_table.ADD_ONCE: "ADD_ONCE",
+        creation_table.KNOWN: "KNOWN",
+    }
+    sent: Sequence[str] = ()
 
-    def _note(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
-        self.sent.append(statement.split()[0])
+    async def run(self, statement: bytes, values: Mapping[str, object], until: float) -> Sequence[tuple[Any, ...]]:
+        self.sent = [*self.sent, self.NAMES[statement]]
+        return await super().run(statement, values, until)
 
-    def take(self) -> list[str]:
-        sent, self.sent = self.sent, []
+    def take(self) -> Sequence[str]:
+        sent, self.sent = self.sent, ()
         return sent
 
 
-async def test_each_call_is_one_statement_and_a_change_is_two(tasks: SqlModelTaskRepository, pool: AsyncEngine) -> None:
-    statements = Statements(pool)
+@pytest.fixture
+async def watched(database: str) -> AsyncIterator[WatchedPool]:
+    pool = WatchedPool(database, connections=8, prepare=None)
+    yield pool
+    await pool.close()
+
+
+async def test_a_call_alone_is_one_statement_and_a_change_is_two(watched: WatchedPool) -> None:
+    tasks = SqlModelTaskRepository(watched)
     task = await tasks.add(ALICE, MILK, NOON)
-    assert statements.take() == ["INSERT"]
+    assert watched.take() == ["ADD"]
     await tasks.get(ALICE, task.id)
-    assert statements.take() == ["SELECT"]
-    await tasks.list(ALICE)
-    assert statements.take() == ["SELECT"]
+    assert watched.take() == ["GET"]
+    await tasks.page(ALICE, limit=100)
+    assert watched.take() == ["PAGE"]
     await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
-    assert statements.take() == ["SELECT", "UPDATE"]
+    assert watched.take() == ["GET", "SAVE"]
     await tasks.update(ALICE, task.id, lambda task: task)
-    assert statements.take() == ["SELECT"]
+    assert watched.take() == ["GET"]
     await tasks.remove(ALICE, task.id)
-    assert statements.take() == ["DELETE"]
+    assert watched.take() == ["REMOVE"]
+    await tasks.add(ALICE, MILK, NOON, KEY)
+    assert watched.take() == ["ADD_ONCE"]
+    await tasks.add(ALICE, MILK, NOON, KEY)
+    assert watched.take() == ["ADD_ONCE", "KNOWN", "SETTLE"]
 
 
-async def test_every_statement_names_the_owner(tasks: SqlModelTaskRepository, pool: AsyncEngine) -> None:
-    seen: list[str] = []
-    event.listen(pool.sync_engine, "before_cursor_execute", lambda *arguments: seen.append(arguments[2]))
-    task = await tasks.add(ALICE, MILK, NOON)
-    await tasks.list(ALICE)
-    await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
-    await tasks.remove(ALICE, task.id)
-    assert len(seen) == 5
-    assert seen[0].startswith("INSERT INTO tasks (user_id, ")
-    for statement in seen[1:]:
-        assert "WHERE tasks.user_id = " in statement
+async def test_calls_that_come_together_share_a_statement(watched: WatchedPool) -> None:
+    tasks = SqlModelTaskRepository(watched)
+    made = await asyncio.gather(*(tasks.add(owner, MILK, NOON) for owner in (ALICE, BOB) for _ in range(50)))
+    assert watched.take() == ["ADD"]
+    await asyncio.gather(*(tasks.get(task.user_id, task.id) for task in made))
+    await asyncio.gather(*(tasks.update(task.user_id, task.id, lambda task: task.toggle(LATER)) for task in made))
+    await asyncio.gather(*(tasks.remove(task.user_id, task.id) for task in made))
+    assert watched.take() == ["GET", "GET", "SAVE", "REMOVE"]
+
+
+async def test_every_statement_names_the_owner() -> None:
+    for statement, name in WatchedPool.NAMES.items():
+        match name:
+            case "ADD" | "ADD_ONCE":
+                assert b"INSERT INTO tasks (user_id, " in statement
+            case "SETTLE":
+                assert b"tasks" not in statement
+            case "KNOWN":
+                assert b"ON (known.user_id, known.key) = (asked.owner, asked.key)" in statement
+            case _:
+                assert re.search(rb"tasks\.user_id = asked\.owner", statement)
 
 
 async def test_a_task_is_stored_when_the_call_returns(tasks: SqlModelTaskRepository, database: str) -> None:
@@ -77,7 +106,7 @@ async def test_a_task_is_stored_when_the_call_returns(tasks: SqlModelTaskReposit
 
 async def test_a_change_in_between_is_seen_and_built_upon(tasks: SqlModelTaskRepository) -> None:
     task = await tasks.add(ALICE, Draft(MILK.title), NOON)
-    faster = SqlModelTaskRepository(tasks._engine)
+    faster = SqlModelTaskRepository(tasks._pool)
     attempts = []
 
     def slow(task: Task) -> Task:
@@ -97,10 +126,33 @@ async def test_a_change_in_between_is_seen_and_built_upon(tasks: SqlModelTaskRep
     assert len(attempts) == 2
 
 
-async def test_times_are_utc_whatever_the_database_thinks(database: str, pool: AsyncEngine) -> None:
-    abroad = open_pool(f"{database} options='-c TimeZone=America/New_York'", connections=1, prepare=None)
-    task = await SqlModelTaskRepository(abroad).add(ALICE, MILK, NOON)
-    await abroad.dispose()
+@pytest.mark.parametrize("limit", [1, 500])
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_page_of_a_long_list_is_read_by_the_index(
+    pool: Pool, database: str, limit: int, descending: bool
+) -> None:
+    """Also where PostgreSQL knows that the owner has most of all tasks, and might rather read and sort them."""
+    statement = task_table.PAGES[Sort.CREATED, descending, False]
+    values = dict.fromkeys(("each_completed", "each_search", "each_after_value", "each_after_id"), "{NULL}")
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO tasks (user_id, title, completed, created_at, updated_at) "
+            "SELECT 'alice', 'task ' || number, false, now(), now() FROM generate_series(1, 20000) AS number"
+        )
+        await connection.execute("ANALYZE tasks")
+        plan = await connection.execute(b"EXPLAIN " + statement, {**values, "each_owner": "{alice}", "limit": limit})
+        text = "\n".join(line for (line,) in await plan.fetchall())
+        await connection.execute("DELETE FROM tasks")
+        await connection.execute("ANALYZE tasks")
+    assert "Sort Key: tasks.id" not in text
+    assert re.search("Index Scan (Backward )?using tasks_pkey on tasks", text)
+
+
+async def test_times_are_utc_whatever_the_database_thinks(database: str, pool: Pool) -> None:
+    abroad = Pool(f"{database} options='-c TimeZone=America/New_York'", connections=1, prepare=None)
+    tasks = SqlModelTaskRepository(abroad)
+    task = await tasks.get(ALICE, (await tasks.add(ALICE, MILK, NOON)).id)
+    await abroad.close()
     assert task.created_at == NOON
     assert task.created_at.tzinfo is UTC
 
@@ -108,21 +160,23 @@ async def test_times_are_utc_whatever_the_database_thinks(database: str, pool: A
 async def test_connections_that_the_server_closed_are_replaced_unnoticed(
     tasks: SqlModelTaskRepository, database: str
 ) -> None:
-    await asyncio.gather(*(tasks.add(ALICE, MILK, NOON) for _ in range(20)))
+    await asyncio.gather(
+        *(call for _ in range(20) for call in (tasks.add(ALICE, MILK, NOON), tasks.page(BOB, limit=1)))
+    )
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as operator:
         cursor = await operator.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         assert len(await cursor.fetchall()) > 1
-    assert len(await asyncio.gather(*(tasks.list(ALICE) for _ in range(20)))) == 20
+    assert len(await asyncio.gather(*(tasks.page(ALICE, limit=100) for _ in range(20)))) == 20
 
 
 async def test_a_database_out_of_reach_is_storage_unavailable() -> None:
-    nowhere = open_pool("host=127.0.0.1 port=1 user=nobody password=secret", connections=1, prepare=None)
+    nowhere = Pool("host=127.0.0.1 port=1 user=nobody password=secret", connections=1, prepare=None)
     with pytest.raises(StorageUnavailable):
         await SqlModelTaskRepository(nowhere).get(ALICE, (await _any_task()).id)
-    await nowhere.dispose()
+    await nowhere.close()
 
 
 async def _any_task() -> Task:

@@ -1,6 +1,5 @@
 """The laws of the task. Two adapters that agree may both be wrong; this is where it would show."""
 
-from dataclasses import FrozenInstanceError, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -29,7 +28,7 @@ def test_updated_at_moves_strictly_forward_if_and_only_if_something_changed(
     task: Task, sent: Changes, at: datetime
 ) -> None:
     edited = task.edit(sent, at)
-    if replace(edited, updated_at=task.updated_at) == task:
+    if edited._replace(updated_at=task.updated_at) == task:
         assert edited is task
     else:
         assert edited.updated_at > task.updated_at
@@ -61,5 +60,5 @@ def test_none_clears_the_description(task: Task, at: datetime) -> None:
 
 @given(tasks)
 def test_a_task_cannot_be_changed_in_place(task: Task) -> None:
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         task.title = Title("other")  # type: ignore[misc]

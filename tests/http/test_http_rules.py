@@ -1,11 +1,14 @@
 """What holds for every path: the error body, bodies of requests, CORS, request ids, the 500."""
 
+from collections.abc import Sequence
+
 import httpx2
 import pytest
 from dependency_injector.providers import Callable, Object
 
 from adapters.in_memory import InMemoryTaskRepository
 from domain.errors import DomainError, StorageUnavailable
+from domain.task import Task
 from entrypoints.container import Container
 from entrypoints.http.errors import ANSWERS, TITLES
 from tests.http.conftest import FRONTEND, Contract, bearer, client, is_problem
@@ -21,7 +24,7 @@ class BrokenTaskRepository(InMemoryTaskRepository):
         super().__init__()
         self._failure = failure
 
-    async def list(self, *_: object, **__: object) -> list[object]:  # type: ignore[override]
+    async def page(self, *_: object, **__: object) -> Sequence[Task]:
         raise self._failure
 
 
@@ -171,7 +174,8 @@ async def test_a_preflight_of_the_frontend_passes_without_a_token(
     assert answer.headers["access-control-allow-credentials"] == "true"
     assert method in answer.headers["access-control-allow-methods"]
     allowed = answer.headers["access-control-allow-headers"].lower()
-    assert {"authorization", "content-type", "x-request-id"} <= set(allowed.split(", "))
+    ours = {"authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"}
+    assert ours <= set(allowed.split(", "))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +213,7 @@ async def test_the_frontend_can_read_every_answer_errors_included(wiring: Contai
         assert answer.headers["access-control-allow-origin"] == FRONTEND
         assert answer.headers["access-control-allow-credentials"] == "true"
         exposed = set(answer.headers["access-control-expose-headers"].split(", "))
-        assert exposed == {"Allow", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"}
+        assert exposed == {"Allow", "ETag", "Link", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"}
         assert "Origin" in answer.headers["vary"]
 
 

@@ -7,9 +7,9 @@ from urllib.parse import quote
 from dependency_injector.providers import Object
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from adapters.in_memory import InMemoryIdentityProvider
+from adapters.postgres import Pool
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
 from domain.values import UserId
 from entrypoints.container import Container
@@ -36,35 +36,55 @@ bodies: st.SearchStrategy[dict[str, object] | None] = st.none() | st.dictionarie
 )
 
 
+KEY = {"Idempotency-Key": "hers"}
+fields = st.sampled_from(
+    [{}, {"Content-Type": "application/json"}, KEY, {"If-Match": "*"}, {"If-None-Match": "*"}, {"If-Match": '"1"'}]
+)
+
+Sent = tuple[str, str, bytes | None, dict[str, str]]
+
+
 @st.composite
-def requests(draw: st.DrawFn) -> tuple[str, str, bytes | None, bool]:
-    """A method, a path with `ID` where one of Alice's ids goes, a body, and whether it says to be JSON."""
+def requests(draw: st.DrawFn) -> Sent:
+    """A method, a path with `ID` where one of Alice's ids goes, a body, and header fields."""
     user = draw(encodings)(draw(users))
     base = draw(st.sampled_from(["/api/tasks", f"/api/{user}/tasks", f"/api//{user}/tasks", f"/API/{user}/tasks"]))
     rest = draw(
         st.sampled_from(["", "/ID", "/ID/complete", "/ID/", "/%49D", "/ID%00", "/ID?user_id=alice", "/all", "/-ID"])
     )
     query = draw(
-        st.sampled_from(["", "?status=all", "?user_id=alice", "?owner=alice&completed=false", "?completed=%00"])
+        st.sampled_from(
+            [
+                "",
+                "?status=all",
+                "?user_id=alice",
+                "?owner=alice&completed=false",
+                "?completed=%00",
+                "?limit=1&sort=title&order=desc",
+                "?sort=updated&limit=200",
+                "?search=private",
+                "?search=%25",
+            ]
+        )
     )
     body = draw(bodies)
     encoded = None if body is None else json.dumps(body).encode("utf-8", "surrogatepass")
     method = draw(st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]))
-    return method, base + rest + ("" if "?" in rest else query), encoded, draw(st.booleans())
+    return method, base + rest + ("" if "?" in rest else query), encoded, draw(fields)
 
 
-async def _unharmed(wiring: Container, sent: list[tuple[str, str, bytes | None, bool]]) -> None:
+async def _unharmed(wiring: Container, sent: list[Sent]) -> None:
     known = {"token of alice": UserId("alice"), "token of bob": UserId("bob")}
     wiring.identity.override(Object(InMemoryIdentityProvider(known)))
     async with client(wiring) as web:
         hers, his = {"Authorization": "Bearer token of alice"}, {"Authorization": "Bearer token of bob"}
         task: dict[str, Any] = (
-            await web.post("/api/tasks", json={"title": PRIVATE, "description": PRIVATE}, headers=hers)
+            await web.post("/api/tasks", json={"title": PRIVATE, "description": PRIVATE}, headers={**hers, **KEY})
         ).json()
         before = (await web.get("/api/tasks", headers=hers)).json()
-        for method, path, body, typed in sent:
-            headers = {**his, **({"Content-Type": "application/json"} if typed else {})}
-            answer = await web.request(method, path.replace("ID", str(task["id"])), content=body, headers=headers)
+        for method, path, body, more in sent:
+            address = path.replace("ID", str(task["id"]))
+            answer = await web.request(method, address, content=body, headers={**his, **more})
             assert answer.status_code < 500
             assert PRIVATE not in answer.text
             if answer.status_code < 300 and answer.content:
@@ -77,15 +97,13 @@ async def _unharmed(wiring: Container, sent: list[tuple[str, str, bytes | None, 
 
 @given(sent=st.lists(requests(), min_size=1, max_size=8))
 @settings(deadline=None, max_examples=100)
-async def test_bob_reaches_nothing_of_alice(sent: list[tuple[str, str, bytes | None, bool]]) -> None:
+async def test_bob_reaches_nothing_of_alice(sent: list[Sent]) -> None:
     await _unharmed(container(), sent)
 
 
 @given(sent=st.lists(requests(), min_size=1, max_size=8))
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_bob_reaches_nothing_of_alice_in_postgresql(
-    pool: AsyncEngine, sent: list[tuple[str, str, bytes | None, bool]]
-) -> None:
+async def test_bob_reaches_nothing_of_alice_in_postgresql(pool: Pool, sent: list[Sent]) -> None:
     wiring = container()
     wiring.tasks.override(Object(SqlModelTaskRepository(pool)))
     await _unharmed(wiring, sent)

@@ -119,6 +119,25 @@ async def test_a_key_made_a_moment_after_a_fetch_is_waited_for_and_not_refused()
         await keys.close()
 
 
+async def test_a_key_that_a_fetch_under_way_brings_is_not_waited_for_any_longer() -> None:
+    released = asyncio.Event()
+
+    async def slow(writer: asyncio.StreamWriter) -> None:
+        await released.wait()
+        await key_set(ED)(writer)
+
+    async with key_server(slow) as issuer:
+        keys = PublishedKeys(issuer.url, gap=0.2)
+        keys.refresh()
+        await issuer.came.wait()
+        caller = asyncio.create_task(known(keys))
+        await asyncio.sleep(0)
+        released.set()
+        assert await caller
+        assert issuer.asked == 1
+        await keys.close()
+
+
 async def test_a_key_made_while_a_fetch_is_under_way_is_found_by_the_next() -> None:
     released = asyncio.Event()
 

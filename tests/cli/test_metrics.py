@@ -1,0 +1,269 @@
+"""What Prometheus sees, asked for as it asks."""
+
+import json
+import os
+import re
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx2
+import psycopg
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from adapters.better_auth import Expected, sign
+from adapters.jwks import PublishedKeys
+from domain.values import UserId
+from entrypoints.metrics.requests import BOUNDS, RequestCounts
+from tests.cli.conftest import PATIENCE, Serving, Todo
+
+ROOT = Path(__file__).parents[2]
+ON = {"METRICS_PORT": "0"}
+SECRET = "a secret of at least thirty-two bytes"
+
+
+class Exposed:
+    """One scrape."""
+
+    def __init__(self, server: Serving) -> None:
+        answer = httpx2.get(address(server), timeout=PATIENCE)
+        assert answer.status_code == 200
+        self.text = answer.text
+        self.families: list[Metric] = [*text_string_to_metric_families(self.text)]
+        self.names = {sample.name for family in self.families for sample in family.samples}
+
+    def __getitem__(self, name: str) -> float:
+        """The sum of what has the name."""
+        return self.of(name)
+
+    def of(self, name: str, **labels: str) -> float:
+        return sum(
+            sample.value
+            for family in self.families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+
+def address(server: Serving) -> str:
+    [said] = [line for line in server.said if line.startswith("Metrics at")]
+    return said.split()[-1]
+
+
+def requests(exposed: Exposed, method: str, route: str, status: int) -> float:
+    return exposed.of("todo_http_requests_total", method=method, route=route, status=str(status))
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """Where the program makes its temporary folders; of a short name, for sockets."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def workers(temporary: Path) -> set[int]:
+    return {int(path.name.partition("-")[0]) for path in temporary.glob("todo-metrics-*/*")}
+
+
+def test_without_a_port_there_are_no_metrics(todo: Todo, temporary: Path) -> None:
+    with todo.serve(TMPDIR=str(temporary)) as server:
+        assert server.client(todo.token("alice")).get("/metrics").status_code == 404
+        assert not [line for line in server.said if "Metrics" in line]
+        assert not [*temporary.glob("todo-metrics-*")]
+
+
+def test_metrics_have_a_port_of_their_own_on_this_machine_only_and_leave_nothing_behind(
+    todo: Todo, temporary: Path
+) -> None:
+    with todo.serve(**ON, TMPDIR=str(temporary)) as server:
+        where = httpx2.URL(address(server))
+        assert (where.host, where.path) == ("127.0.0.1", "/metrics")
+        wait_until(server, lambda exposed: exposed["todo_workers"] == 1)
+        assert server.client().get("/metrics").status_code == 404
+        assert [*temporary.glob("todo-metrics-*")]
+        assert server.stop() == 0
+        with pytest.raises(httpx2.ConnectError):
+            httpx2.get(where)
+    assert not [*temporary.glob("todo-metrics-*")]
+
+
+def test_a_port_that_is_taken_is_one_clear_line(todo: Todo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = todo.run("serve", "--port", "0", METRICS_PORT=str(port))
+    assert refused.returncode == 1
+    assert refused.stderr == f"Cannot listen at METRICS_HOST 127.0.0.1, METRICS_PORT {port}: Address already in use.\n"
+
+
+def test_requests_are_counted_by_route_and_nothing_of_users_is_told(todo: Todo) -> None:
+    with todo.serve(**ON) as server:
+        alice = server.client(todo.token("alice-the-user"))
+        for title in ("a private title", "another"):
+            made = alice.post("/api/tasks", json={"title": title}).json()
+        alice.get(f"/api/alice-the-user/tasks/{made['id']}")
+        alice.get("/api/tasks/77")
+        alice.get("/api/bob/tasks")
+        alice.get("/nowhere/s3cret")
+        alice.request("PROPFIND", "/api/tasks")
+        server.client().get("/api/tasks")
+        exposed = Exposed(server)
+    assert requests(exposed, "POST", "/api/tasks", 201) == 2
+    assert requests(exposed, "GET", "/api/{user_id}/tasks/{id}", 200) == 1
+    assert requests(exposed, "GET", "/api/tasks/{id}", 404) == 1
+    assert requests(exposed, "GET", "/api/{user_id}/tasks", 403) == 1
+    assert requests(exposed, "GET", "none", 404) == 1
+    assert requests(exposed, "GET", "none", 401) == 1
+    assert requests(exposed, "other", "/api/tasks", 405) == 1
+    assert exposed["todo_http_requests_total"] == exposed["todo_http_request_duration_seconds_count"] == 8
+    assert exposed["todo_http_requests_in_progress"] == 0
+    errors = {code: exposed.of("todo_http_errors_total", code=code) for code in ("missing_token", "not_yours")}
+    assert errors == {"missing_token": 1, "not_yours": 1}
+    assert exposed["todo_http_errors_total"] == 5
+    assert exposed.of("todo_identity_accepted_total", how="checked") == 1
+    assert exposed.of("todo_identity_accepted_total", how="remembered") == 5
+    for private in ("alice", "bob", "s3cret", "private", "77"):
+        assert private not in exposed.text
+
+
+def test_durations_are_a_histogram_of_seconds(todo: Todo) -> None:
+    with todo.serve(**ON) as server:
+        alice = server.client(todo.token("alice"))
+        for _ in range(20):
+            alice.get("/api/tasks")
+        exposed = Exposed(server)
+    route = {"method": "GET", "route": "/api/tasks"}
+    within = [
+        exposed.of("todo_http_request_duration_seconds_bucket", **route, le=le) for le in [*map(str, BOUNDS), "+Inf"]
+    ]
+    assert within == sorted(within)
+    assert within[-1] == exposed.of("todo_http_request_duration_seconds_count", **route) == 20
+    assert 0 < exposed.of("todo_http_request_duration_seconds_sum", **route) < 20
+
+
+def test_calls_that_share_statements_are_told_from_the_statements(todo: Todo) -> None:
+    with todo.serve(**ON) as server, ThreadPoolExecutor(16) as together:
+        alice = server.client(todo.token("alice"))
+        task = alice.post("/api/tasks", json={"title": "Buy milk"}).json()
+        [*together.map(lambda _: alice.get(f"/api/tasks/{task['id']}"), range(200))]
+        exposed = Exposed(server)
+    assert exposed.of("todo_lane_calls_total", lane="add") == exposed.of("todo_lane_statements_total", lane="add") == 1
+    assert exposed.of("todo_lane_calls_total", lane="get") == 200
+    assert 1 <= exposed.of("todo_lane_statements_total", lane="get") <= 200
+    assert exposed["todo_lane_waiting"] == exposed["todo_lane_refused_total"] == 0
+    assert 1 <= exposed["todo_database_connections_open"] <= 8
+    assert exposed["todo_database_up"] == 1
+    assert exposed["todo_database_failures_total"] == 0
+
+
+def test_a_request_that_waits_for_the_database_is_seen_to_do_so(todo: Todo) -> None:
+    with todo.serve(**ON, DATABASE_CONNECTIONS="1") as server, ThreadPoolExecutor() as together:
+        alice = server.client(todo.token("alice"))
+        alice.post("/api/tasks", json={"title": "Buy milk"})
+        sockets = (todo.folder / ".todo/postgres/postmaster.pid").read_text().splitlines()[4]
+        with psycopg.connect(f"host={sockets} user=postgres dbname=postgres") as somebody:
+            somebody.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
+            held = together.submit(alice.get, "/api/tasks")
+            wait_until(server, lambda exposed: exposed["todo_database_connections_in_use"] == 1)
+            waiting = together.submit(alice.get, "/api/tasks/1")
+            wait_until(server, lambda exposed: exposed["todo_database_waiting"] == 1)
+            exposed = Exposed(server)
+        held.result(PATIENCE)
+        waiting.result(PATIENCE)
+    assert exposed["todo_http_requests_in_progress"] == 2
+    assert exposed["todo_database_connections_open"] == 1
+
+
+def wait_until(server: Serving, condition: Callable[[Exposed], bool]) -> Exposed:
+    until = time.monotonic() + PATIENCE
+    while not condition(exposed := Exposed(server)):
+        assert time.monotonic() < until, exposed.text
+    return exposed
+
+
+def test_a_database_and_keys_that_are_away_are_seen(todo: Todo) -> None:
+    nowhere = {
+        "DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app",
+        "BETTER_AUTH_URL": "http://127.0.0.1:1",
+        "BETTER_AUTH_SECRET": SECRET,
+    }
+    with todo.serve(**ON, **nowhere) as server:
+        assert server.client().get("/healthz").status_code == 200
+        assert Exposed(server)["todo_database_up"] == 1, "nobody has asked yet"
+        alice = server.client(sign(UserId("alice"), SECRET, Expected(), seconds=60))
+        assert alice.get("/api/tasks").status_code == 503
+        exposed = Exposed(server)
+    assert exposed["todo_database_up"] == 0
+    assert exposed["todo_database_failures_total"] > 0
+    assert exposed["todo_jwks_age_seconds"] == float("inf")
+    assert exposed.of("todo_http_errors_total", code="storage_unavailable") == 1
+
+
+def test_every_worker_is_counted_and_what_a_killed_one_told_stays(todo: Todo, temporary: Path) -> None:
+    with todo.serve("--workers", "2", **ON, TMPDIR=str(temporary)) as server:
+        wait_until(server, lambda exposed: exposed["todo_workers"] == 2)
+        with ThreadPoolExecutor(16) as together:
+            for answer in together.map(lambda _: httpx2.get(f"{server.address}/healthz"), range(200)):
+                assert answer.status_code == 200
+        before = wait_until(server, lambda exposed: requests(exposed, "GET", "/healthz", 200) == 200)
+        killed = min(workers(temporary))
+        os.kill(killed, signal.SIGKILL)
+        wait_until(server, lambda exposed: exposed["todo_workers"] == 2 and len(workers(temporary)) == 3)
+        httpx2.get(f"{server.address}/healthz")
+        after = wait_until(server, lambda exposed: requests(exposed, "GET", "/healthz", 200) == 201)
+        assert server.stop() == 0
+    assert before["todo_database_up"] == after["todo_database_up"] == 1, "not the sum of what the workers say"
+
+
+def test_what_the_dashboard_and_the_documentation_name_is_there(todo: Todo) -> None:
+    away = {"BETTER_AUTH_URL": "http://127.0.0.1:1", "BETTER_AUTH_SECRET": SECRET}
+    with todo.serve(**ON, **away) as server:
+        server.client().get("/api/tasks")
+        exposed = Exposed(server)
+    dashboard = (ROOT / "deploy/grafana-dashboard.json").read_text()
+    asked = {name for expression in _expressions(json.loads(dashboard)) for name in re.findall(r"\w+_\w+", expression)}
+    metrics = {name for name in asked if name.startswith("todo_")}
+    assert len(metrics) > 10
+    assert metrics <= exposed.names
+    documented = re.findall(r"^\| `(todo_\w+)` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    assert sorted(documented) == sorted(
+        family.name + ("_total" if family.type == "counter" else "") for family in exposed.families
+    )
+
+
+def _expressions(dashboard: object) -> Iterator[str]:
+    """Every query of every panel and variable."""
+    if isinstance(dashboard, dict):
+        yield from (text for name, text in dashboard.items() if name in ("expr", "query") and isinstance(text, str))
+        for part in dashboard.values():
+            yield from _expressions(part)
+    elif isinstance(dashboard, list):
+        for part in dashboard:
+            yield from _expressions(part)
+
+
+def test_no_caller_can_make_the_metrics_many() -> None:
+    counts = RequestCounts()
+    for number in range(1000):
+        counts.begin()
+        counts.end(f"METHOD{number}", None, 404, 0.001, "not_found")
+    assert counts.in_progress == 0
+    [(kind, durations)] = counts.ended.items()
+    assert kind == ("other", "none", 404)
+    assert durations.numbers == [1000] + [0] * len(BOUNDS)
+    assert counts.errors == {"not_found": 1000}
+
+
+async def test_the_age_of_the_keys_grows_with_the_clock() -> None:
+    now = 100.0
+    keys = PublishedKeys("http://127.0.0.1:1/jwks", now=lambda: now)
+    assert keys.age == float("inf")
+    keys._fetched = now
+    now = 160.0
+    assert keys.age == 60
+    await keys.close()

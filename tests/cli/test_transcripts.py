@@ -1,0 +1,50 @@
+"""What the documentation shows in a terminal, typed again."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import PATIENCE, Todo
+
+PAGE = Path("docs/frontend.md")
+SET_UP = ("AUTH=", "LIST=")  # by the test, for its own server
+CHANGING = re.compile(r'"[0-9a-f]{12,14}"|cursor=[\w-]+|"request_id":"\w+"|/tasks/\d+')
+
+
+def transcript() -> list[tuple[str, str]]:
+    """Each command, and what it printed."""
+    blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    shown = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(blocks), re.MULTILINE)
+    return [(command, output) for command, output in shown if not command.startswith(SET_UP)]
+
+
+def typed(commands: list[str], environment: dict[str, str]) -> list[str]:
+    """What each printed, in one shell."""
+    script = "".join(f"{command}\nprintf '\\036'\n" for command in commands)
+    run = subprocess.run(
+        ["bash"], input=script, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    return run.stdout.split("\036")[:-1]
+
+
+def comparable(outputs: list[str]) -> str:
+    """With what differs from run to run replaced by numbers: the same wherever it is the same."""
+    seen: dict[str, str] = {}
+    return CHANGING.sub(lambda found: seen.setdefault(found[0], f"<{len(seen)}>"), "\n".join(outputs))
+
+
+@pytest.mark.parametrize("path", ["/api/tasks", "/api/alice/tasks"])
+def test_the_transcript_is_what_happens(todo: Todo, path: str) -> None:
+    commands, shown = zip(*transcript(), strict=True)
+    with todo.serve() as server:
+        environment = {
+            **os.environ,
+            "AUTH": f"Authorization: Bearer {todo.token('alice')}",
+            "LIST": f"{server.address.removeprefix('http://')}{path}",
+        }
+        printed = typed([*commands], environment)
+    assert len(commands) > 15
+    assert comparable([text.replace(path, "/api/tasks") for text in printed]) == comparable([*shown])
