@@ -1,6 +1,5 @@
 """The FastAPI application, put together."""
 
-import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
@@ -93,7 +92,7 @@ async def _lifespan(
         await published.close()
     await container.pool().close()
     if traces:
-        await asyncio.to_thread(traces.shutdown)  # sends what is left
+        await _sent(traces)
 
 
 # What metrics and tracing need is imported where they are wanted.
@@ -118,6 +117,12 @@ def _traces() -> "TracerProvider | None":
         _log.warning("no tracing", reason="OTEL_EXPORTER_OTLP_ENDPOINT is set, but todo-backend[otel] is not installed")
         return None
     return provider()
+
+
+async def _sent(traces: "TracerProvider") -> None:
+    from entrypoints.http.tracing import send_rest
+
+    await send_rest(traces)
 
 
 def _tracing(traces: "TracerProvider") -> Middleware:

@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the query asks for; an empty parameter is none. Without a limit: everything (after the cursor) at once."""
+    """What the query asks for; an empty search or cursor is none. Without a limit: everything (after the cursor) at once."""
 
     selection: Selection = ALL
     limit: int | None = None
@@ -111,10 +111,10 @@ def _asked(
     selection = Selection(
         completed=_completed(completed, status),
         search=SearchText(search) if search else None,
-        sort=_meaning("sort", sort or None, _SORTS) or Sort.CREATED,
-        descending=_meaning("order", order or None, _ORDERS) or False,
+        sort=_meaning("sort", sort, _SORTS) or Sort.CREATED,
+        descending=_meaning("order", order, _ORDERS) or False,
     )
-    return Listing(selection, _limit(limit or None), cursor or None)
+    return Listing(selection, _limit(limit), cursor or None)
 
 
 Asked = Annotated[Listing, Depends(_asked)]

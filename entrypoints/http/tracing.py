@@ -4,7 +4,9 @@ A span says what the log says of a request, and of its caller nothing at all. St
 requests.
 """
 
+import asyncio
 import logging
+import threading
 from collections.abc import Sequence
 
 import structlog
@@ -18,6 +20,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NAME = "todo-backend"
+REST_SECONDS = 2.0  # that a stop waits for a collector which does not take what is left
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _FIELDS = (b"traceparent", b"tracestate")
 _log = structlog.get_logger()
@@ -25,11 +28,18 @@ _its_words = logging.getLogger(OTLPSpanExporter.__module__)
 
 
 def provider() -> TracerProvider:
-    """As the standard variables (OTEL_*) have it. It must be shut down, which sends what is left."""
+    """As the standard variables (OTEL_*) have it. It must be ended by `send_rest`."""
     resource = Resource.create({"service.name": NAME}).merge(OTELResourceDetector().detect())
     made = TracerProvider(resource=resource, shutdown_on_exit=False)
     made.add_span_processor(BatchSpanProcessor(_Exporter()))
     return made
+
+
+async def send_rest(traces: TracerProvider) -> None:
+    """Ends it: what is not sent within REST_SECONDS is lost. The library itself would try for up to 30 s."""
+    sending = threading.Thread(target=traces.shutdown, daemon=True)
+    sending.start()
+    await asyncio.to_thread(sending.join, REST_SECONDS)
 
 
 class _Exporter(OTLPSpanExporter):

@@ -9,6 +9,7 @@ from adapters import lanes
 from adapters.lanes import Lane
 from adapters.postgres import Pool
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.task_table import PAGES
 from domain.errors import StorageUnavailable
 
 LONG = 10.0
@@ -183,4 +184,8 @@ async def test_a_failure_that_nobody_waits_for_surprises_nobody(lane: Lane[int, 
 
 def test_every_lane_of_the_repository_can_be_looked_at() -> None:
     repository = SqlModelTaskRepository(Pool("host=nowhere", connections=1, prepare=None))
-    assert [*repository.lanes.values()] == [part for part in vars(repository).values() if isinstance(part, Lane)]
+    single = [part for part in vars(repository).values() if isinstance(part, Lane)]
+    paging = [*repository._paging.values()]
+    assert (len(single), len(paging)) == (6, len(PAGES))
+    assert {*repository.lanes.values()} == {*single, *paging}
+    assert [lane for name, lane in repository.lanes.items() if name.startswith("page_")] == paging
