@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the query asks for; an empty search or cursor is none. Without a limit: everything (after the cursor) at once."""
+    """What the query asks for; an empty search or cursor is none. No limit: everything (after the cursor)."""
 
     selection: Selection = ALL
     limit: int | None = None

@@ -48,7 +48,7 @@ async def pages(client: Client, address: str) -> list[list[str]]:
         ("sort=title&order=desc", ["edcba"]),
         ("order=desc", ["edbac"]),
         ("search=B&limit=1", ["b"]),
-        ("sort=&order=&limit=&cursor=&search=", ["cabde"]),
+        ("cursor=&search=", ["cabde"]),
     ],
 )
 async def test_links_lead_through_the_whole_list(
