@@ -10,7 +10,7 @@ PY := .venv/bin/python
 
 help:
 	@echo "make run [PORT=8000]  serve on a private PostgreSQL, with nothing to configure"
-	@echo "make test             all tests, on real PostgreSQL"
+	@echo "make test             all tests but those of faults, browsers and deployment"
 	@echo "make check            tests, types, style and architecture"
 	@echo "make faults           what becomes of each fault of the database and the network, in a table"
 	@echo "make e2e              against a real Better Auth server and in a real browser"

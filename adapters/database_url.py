@@ -8,7 +8,10 @@ CONNECT_SECONDS = 10  # Neon wakes in a few hundred milliseconds, sometimes in s
 
 
 def conninfo(url: str) -> str:
-    """What libpq makes of the URL, with every parameter kept. Raises ValueError, whose text never holds the URL."""
+    """What libpq makes of the URL, with every parameter kept. Whoever connects sets connect_timeout itself.
+
+    Raises ValueError, whose text never holds the URL.
+    """
     scheme = next((scheme for scheme in SCHEMES if url.startswith(scheme)), None)
     if scheme is None:
         raise ValueError(f"must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import datetime
 from itertools import count
 
-from application.ports import KEYS_LAST, IdentityProvider, TaskRepository
+from application.ports import KEY_LIFETIME, IdentityProvider, TaskRepository
 from domain.errors import KeyReused, NotAuthenticated, TaskNotFound
 from domain.selection import ALL, Place, Selection
 from domain.task import Draft, Task
@@ -22,7 +22,7 @@ class InMemoryTaskRepository(TaskRepository):
 
     async def add(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None = None) -> Task:
         known = self._keys.get((owner, key))
-        if known and at - known[1].created_at < KEYS_LAST:
+        if known and at - known[1].created_at < KEY_LIFETIME:
             if known[0] != draft:
                 raise KeyReused
             return known[1]

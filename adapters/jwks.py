@@ -143,11 +143,11 @@ class PublishedKeys:
                 keys = _usable_keys(body)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError, ValueError, _Useless) as reason:
             if self._works:
-                _log.warning("keys_unavailable", reason=type(reason).__name__, known=len(self._keys))
+                _log.warning("keys unavailable", reason=type(reason).__name__, known=len(self._keys))
             self._works = False
         else:
             if not self._works:
-                _log.info("keys_available", known=len(keys or self._keys))
+                _log.info("keys available", known=len(keys or self._keys))
             self._works = True
             if keys:  # an empty set is a legal answer, and no reason to forget
                 self.version += body != self._body

@@ -27,19 +27,20 @@ ATTEMPT_SECONDS = 1.5  # of it, that a statement may run before it is given up, 
 CANCEL_SECONDS = 0.3  # beyond it, to cancel a statement, and as long again for the server to say so
 CONNECT_AGAIN_SECONDS = 1.5  # that connecting is tried again: a compute that wakes, a server that restarts
 CONNECT_BESIDE_SECONDS = 1.2  # after which another attempt is made beside one that hangs: its network may be dead
+READY_SECONDS = 1.0  # in which a database that is ready says so
 QUIET_SECONDS = 1.0  # without a failure, after which the database counts as back
 
 # SQLSTATEs, and classes of them, by what is known of the statement.
 CANCELED = "57014"
 UNDONE = {"40001", "40P01"}  # serialization failure, deadlock: rolled back, so it may be sent again
-PASSING = {
-    "08",
-    "53",
-    "57",
-    "58",
-    "25006",
-    "55P03",
-}  # connection, resources, operator, system, read-only, lock: not done
+PASSING = {  # not done
+    "08",  # connection
+    "53",  # resources
+    "57",  # operator
+    "58",  # system
+    "25006",  # read-only
+    "55P03",  # lock
+}
 CUT_OFF = {"57P01", "57P02", "57P03"}  # the server went away: with a standby to wait for, perhaps after the commit
 
 
@@ -60,8 +61,7 @@ class Pool:
         self._state = _State()
         self._refused_since: float | None = None
         self.waiting = 0
-        """Calls that have no connection yet."""
-        self.connections = connections
+        """Statements that have no connection yet."""
         self.engine = create_async_engine(
             "postgresql+psycopg://",
             async_creator=self._connect,
@@ -90,6 +90,7 @@ class Pool:
                 cursor = await limit.driver.execute(statement, values)
                 rows = await cursor.fetchall()
                 if limit.passed:  # cancelled while it waited for a standby, a commit claims to be done
+                    self._state.failed("not confirmed in time")
                     raise OutcomeUnknown
             except psycopg.Error as failure:
                 undone = failure.sqlstate in UNDONE or (failure.sqlstate == CANCELED and limit.passed)
@@ -110,13 +111,14 @@ class Pool:
 
     @property
     def failures(self) -> int:
-        """Calls since the start that the database did not answer, or answered that it cannot."""
+        """Statements since the start that the database did not answer, or answered that it cannot."""
         return self._state.failures_ever
 
     async def ping(self) -> None:
-        """Returns if the database answers and holds our table. Raises StorageUnavailable."""
+        """Returns if the database answers within READY_SECONDS, and holds our table. Raises StorageUnavailable, after
+        twice that at most."""
         try:
-            [[migrated]] = await self.run(b"SELECT to_regclass('tasks') IS NOT NULL", {}, deadline())
+            [[migrated]] = await self.run(b"SELECT to_regclass('tasks') IS NOT NULL", {}, _time() + READY_SECONDS)
         except OutcomeUnknown:
             raise StorageUnavailable from None
         if not migrated:
@@ -126,8 +128,8 @@ class Pool:
         await self.engine.dispose()
 
     async def _connection(self, until: float) -> AsyncConnection:
-        """One that works as far as can be seen. A server that is not there yet is tried again for a while, by all who
-        come in that while together: later ones are told at once."""
+        """One that works as far as can be seen. A server that is not there yet is tried again for a while, which is
+        counted from the first refusal: whoever comes after it is told at once."""
         while True:
             try:
                 async with asyncio.timeout_at(until):

@@ -22,19 +22,29 @@ HEAD = max(step.name[:4] for step in (_MIGRATIONS / "versions").glob("[0-9]*.py"
 """The revision that this code needs. Revisions are numbers of four digits, so the later one is the larger one."""
 
 
+class NotPermitted(Exception):
+    """The role in the database's address may not do what is asked. The message is the database's, in one line."""
+
+
 def migrate(conninfo: str) -> None:
     """Brings the schema to this code's revision; a newer one stays. Of two at once one waits, both succeed.
 
-    Raises StorageUnavailable.
+    Raises StorageUnavailable and NotPermitted.
     """
     if needs_migration(revision(conninfo)):
         from alembic import command
+        from sqlalchemy.exc import DBAPIError
 
-        command.upgrade(alembic_config(conninfo), "head")
+        try:
+            command.upgrade(alembic_config(conninfo), "head")
+        except DBAPIError as failure:
+            with _translated():
+                raise failure.orig or failure from None
 
 
 def revision(conninfo: str) -> str | None:
-    """The revision that the database has; None where it was never migrated. Raises StorageUnavailable."""
+    """The revision that the database has; None where it was never migrated. Raises StorageUnavailable
+    and NotPermitted."""
     with _connection(conninfo) as connection:
         found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
         if found is None or found[0] is None:
@@ -51,11 +61,26 @@ def server(conninfo: str) -> str:
 
 @contextmanager
 def _connection(conninfo: str) -> Iterator[psycopg.Connection]:
+    with (
+        _translated(),
+        psycopg.connect(direct(conninfo), connect_timeout=CONNECT_SECONDS, autocommit=True) as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """The first line of a failure never holds the password."""
     try:
-        with psycopg.connect(direct(conninfo), connect_timeout=CONNECT_SECONDS, autocommit=True) as connection:
-            yield connection
-    except psycopg.OperationalError as failure:  # whose first line never holds the password
-        raise StorageUnavailable(str(failure).partition("\n")[0].strip()) from failure
+        yield
+    except psycopg.OperationalError as failure:
+        raise StorageUnavailable(_first_line(failure)) from failure
+    except psycopg.errors.InsufficientPrivilege as failure:
+        raise NotPermitted(_first_line(failure)) from failure
+
+
+def _first_line(failure: psycopg.Error) -> str:
+    return str(failure).partition("\n")[0].strip()
 
 
 def needs_migration(revision: str | None) -> bool:

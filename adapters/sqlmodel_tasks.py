@@ -1,11 +1,14 @@
 """Tasks in PostgreSQL: many calls in one statement, and each answered as if it had been alone."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import partial
 from hashlib import blake2b
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import orjson
 
 from adapters.creation_table import ADD_ONCE, KNOWN, Creation
 from adapters.lanes import Lane
@@ -13,25 +16,26 @@ from adapters.postgres import OutcomeUnknown, Pool, deadline
 from adapters.task_table import ADD, GET, PAGES, REMOVE, SAVE, SETTLE, each
 from application.ports import TaskRepository
 from domain.errors import KeyReused, StorageUnavailable, TaskNotFound
-from domain.selection import ALL, Place, Selection
+from domain.selection import ALL, Place, Selection, Sort
 from domain.task import Draft, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
 STATEMENTS = 4  # of one kind that run at once, where they are slow
+LOOKING_AT_ALL = 2  # the same, of those that look at all tasks of an owner
 TRIES = 3  # of what may be repeated
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.1  # seconds, before a task that somebody else is writing is looked at again
 
 _Question = TypeVar("_Question")
 _Answer = TypeVar("_Answer")
-_Key = tuple[UserId, TaskId]
-
+_Address = tuple[UserId, TaskId]
 
 _task = Task._make
 """Of a row. Its values were valid when they were stored, so they are not parsed."""
 
 
 class SqlModelTaskRepository(TaskRepository):
-    """One statement for each call, two for an update: read what is there, write if it still is.
+    """One statement for a call that meets nothing unusual; two for an update, which reads what is there and writes if
+    it still is, and for a removal of what was seen.
 
     Calls of one kind that come together share a statement, whoever their owners are. Where an answer is lost with its
     connection, what may be repeated is repeated: reading, and writing that can be told from what is found. A task is
@@ -45,9 +49,14 @@ class SqlModelTaskRepository(TaskRepository):
         self._recalling = Lane(self._recall_all, statements=STATEMENTS, calls=200)
         self._getting = Lane(self._get_all, statements=STATEMENTS, calls=200)
         self._paging = {
-            order: Lane(partial(self._page_all, statement), statements=STATEMENTS, calls=16)
-            for order, statement in PAGES.items()
+            (sort, descending): Lane(self._page_all, statements=STATEMENTS, calls=16)
+            if sort is Sort.CREATED
+            else Lane(self._page_all, statements=LOOKING_AT_ALL, calls=4)
+            for sort in Sort
+            for descending in (False, True)
         }
+        self._searching = Lane(self._page_all, statements=LOOKING_AT_ALL, calls=1)
+        self._turns: WeakValueDictionary[UserId, asyncio.Lock] = WeakValueDictionary()
         self._saving = Lane(self._save_all, statements=STATEMENTS, calls=200)
         self._removing = Lane(self._remove_all, statements=STATEMENTS, calls=200)
 
@@ -55,8 +64,8 @@ class SqlModelTaskRepository(TaskRepository):
     def lanes(self) -> Mapping[str, Lane[Any, Any]]:
         """By what is asked in them."""
         pages = {
-            "_".join(["page", sort.value, *["desc"] * descending, *["search"] * searching]): lane
-            for (sort, descending, searching), lane in self._paging.items()
+            "_".join(["page", sort.value, *["desc"] * descending]): lane
+            for (sort, descending), lane in self._paging.items()
         }
         return {
             "add": self._adding,
@@ -64,6 +73,7 @@ class SqlModelTaskRepository(TaskRepository):
             "recall": self._recalling,
             "get": self._getting,
             **pages,
+            "search": self._searching,
             "save": self._saving,
             "remove": self._removing,
         }
@@ -82,8 +92,25 @@ class SqlModelTaskRepository(TaskRepository):
     async def page(
         self, owner: UserId, selection: Selection = ALL, *, after: Place | None = None, limit: int
     ) -> Sequence[Task]:
-        lane = self._paging[selection.sort, selection.descending, selection.search is not None]
-        return await _repeated(lane, (owner, selection, after, limit), deadline())
+        until, question = deadline(), (owner, selection, after, limit)
+        if selection.search is None:
+            return await _repeated(self._paging[selection.sort, selection.descending], question, until)
+        async with self._turn(owner, until):
+            return await _repeated(self._searching, question, until)
+
+    @asynccontextmanager
+    async def _turn(self, owner: UserId, until: float) -> AsyncIterator[None]:
+        """One search of an owner at a time, so that nobody has to wait behind all that another one asks for."""
+        turn = self._turns.setdefault(owner, asyncio.Lock())
+        try:
+            async with asyncio.timeout_at(until):
+                await turn.acquire()
+        except TimeoutError:
+            raise StorageUnavailable from None
+        try:
+            yield
+        finally:
+            turn.release()
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
         until, before, pause = deadline(), None, SHORTEST_PAUSE
@@ -204,14 +231,17 @@ class SqlModelTaskRepository(TaskRepository):
         known = {(owner, key): Creation(*creation) for owner, key, *creation in rows}
         return [known.get(call) for call in asked]
 
-    async def _get_all(self, asked: Sequence[_Key], until: float) -> Sequence[Task | None]:
-        tasks = map(_task, await self._pool.run(GET, _keys(asked), until))
+    async def _get_all(self, asked: Sequence[_Address], until: float) -> Sequence[Task | None]:
+        tasks = map(_task, await self._pool.run(GET, _addresses(asked), until))
         found: dict[tuple[str, int], Task] = {(task.user_id, task.id): task for task in tasks}
         return [found.get(key) for key in asked]
 
     async def _page_all(
-        self, statement: bytes, asked: Sequence[tuple[UserId, Selection, Place | None, int]], until: float
+        self, asked: Sequence[tuple[UserId, Selection, Place | None, int]], until: float
     ) -> Sequence[Sequence[Task]]:
+        """Of selections in one order, all of them with a search or all without."""
+        _, selection, *_ = asked[0]
+        statement = PAGES[selection.sort, selection.descending, selection.search is not None]
         values: dict[str, object] = {
             "each_owner": each(owner for owner, *_ in asked),
             "each_completed": each(selection.completed for _, selection, _, _ in asked),
@@ -264,10 +294,11 @@ def _born(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
 
 
 def _digest(draft: Draft) -> str:
-    return blake2b(repr(draft).encode(), digest_size=16).hexdigest()
+    """Stays what it is in later versions, as far as a draft has what it has now: keys outlive a release by a day."""
+    return blake2b(orjson.dumps([draft.title, draft.description, draft.completed]), digest_size=16).hexdigest()
 
 
-def _keys(asked: Sequence[_Key]) -> dict[str, str]:
+def _addresses(asked: Sequence[_Address]) -> dict[str, str]:
     different = dict.fromkeys(asked)
     return {"each_owner": each(owner for owner, _ in different), "each_id": each(task_id for _, task_id in different)}
 

@@ -178,9 +178,9 @@ PAGES: Mapping[tuple[Sort, bool, bool], bytes] = {
     for descending in (False, True)
     for searching in (False, True)
 }
-"""By what is sorted by, whether the last comes first, and whether a text is searched: a search that is wanted or not
-would make PostgreSQL expect so few rows that it would rather sort than follow the index. Only the order of creation has
-one: for the others, all tasks of the owner are looked at."""
+"""By what is sorted by, whether the last comes first, and whether a text is searched: one statement with an
+optional search would make PostgreSQL expect so few rows that it sorts instead of following the index. Only the order of
+creation has an index: for the others, all tasks of the owner are looked at."""
 
 # Whoever writes passes over a task that somebody else is writing, so that nobody waits for it but those who want it.
 _seen = (

@@ -8,8 +8,8 @@ from domain.selection import ALL, Place, Selection
 from domain.task import Draft, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
-KEYS_LAST = timedelta(hours=24)
-"""For which an idempotency key is remembered."""
+KEY_LIFETIME = timedelta(hours=24)
+"""How long an idempotency key is remembered."""
 
 Clock = Callable[[], datetime]
 """The time now: aware, in UTC, in whole microseconds."""

@@ -9,7 +9,7 @@ from domain.selection import ALL, Place, Selection
 from domain.task import Changes, Draft, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
-PAGE = 500  # tasks of a list that are in memory at once
+PAGE = 200  # tasks of a list that are in memory at once
 
 Seen = Collection[datetime] | None
 

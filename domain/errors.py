@@ -8,7 +8,7 @@ class DomainError(Exception):
 class InvalidValue(DomainError, ValueError):
     """A value breaks a rule; `field` says which one, the message says what the rule is and never repeats the value.
 
-    A ValueError too, as Python has it: what collects ValueErrors of several fields collects these.
+    A ValueError too, so that a parser which collects the faults of several fields collects these.
     """
 
     def __init__(self, field: str, message: str) -> None:

@@ -37,7 +37,7 @@ class Selection:
         return self.completed in (None, task.completed) and (self.search is None or _found(self.search, task))
 
     def place(self, task: Task) -> Place:
-        """Titles are ordered by code point: what every database can do, and does alike."""
+        """Where the task stands in this order. Titles count by code point, which every database can do alike."""
         match self.sort:
             case Sort.CREATED:
                 return Place(None, task.id)

@@ -100,10 +100,10 @@ def _any_case(character: str) -> str:
 
 @cache
 def _cases() -> dict[str, str]:
-    """The letters that differ only by case, by their lower one, of all scripts up to Coptic (below 2E00 in Unicode).
-    Some have three, such as the Greek sigma."""
+    """The letters that differ only by case, by their lower one, of all scripts up to small Cherokee (below AC00 in
+    Unicode). Some have three, such as the Greek sigma."""
     cases: dict[str, str] = {}
-    for character in map(chr, range(0x2E00)):
+    for character in map(chr, range(0xAC00)):
         cases[_lower(character)] = cases.get(_lower(character), "") + character
     return cases
 

@@ -95,7 +95,9 @@ def doctor(
     from dataclasses import asdict
 
     from entrypoints import doctor as examination
+    from entrypoints import logs
 
+    logs.configure()
     found = []
     for finding in examination.findings():
         found.append(finding)
@@ -123,6 +125,7 @@ def main() -> None:
 def _words(failure: Exception) -> str | None:
     """What a person can do about it; None for a defect of ours."""
     from adapters.embedded_postgres import CannotStart
+    from adapters.schema import NotPermitted
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.server import CannotListen, NotMigrated
     from entrypoints.settings import WrongSettings
@@ -136,6 +139,8 @@ def _words(failure: Exception) -> str | None:
             return f"{failure.field} {failure}"
         case StorageUnavailable():
             return f"The database at DATABASE_URL cannot be reached: {failure}"
+        case NotPermitted():
+            return f"The role in DATABASE_URL has too few rights: {failure}"
         case OSError() if failure.filename:
             path = Path(failure.filename).absolute()
             return f"{path} cannot be used ({failure.strerror}): see to it, or run in another folder."

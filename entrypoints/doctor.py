@@ -50,6 +50,9 @@ def _database(configured: Settings, settled: Settings) -> Iterator[Finding]:
     except StorageUnavailable as failure:
         yield Finding("database", False, f"cannot be reached: {failure}")
         return
+    except schema.NotPermitted as failure:
+        yield Finding("database", False, f"the role in DATABASE_URL has too few rights: {failure}")
+        return
     yield Finding("database", True, f"{server}, answered in {milliseconds:.0f} ms")
     if not schema.needs_migration(revision):
         yield Finding("schema", True, f"at revision {revision}")

@@ -10,9 +10,6 @@ from contextlib import suppress
 import typer
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE, Config
-from uvicorn.supervisors import Multiprocess, multiprocess
-
-START_SECONDS = 60  # that the first worker may take
 
 
 class Server(uvicorn.Server):
@@ -56,33 +53,3 @@ def _accepted(listeners: Sequence[socket.socket]) -> Iterator[socket.socket]:
                 connection, _ = listener.accept()
                 connection.setblocking(False)
                 yield connection
-
-
-class _Worker(multiprocess.Process):
-    @property
-    def server(self) -> uvicorn.Server:
-        if self._server is None:
-            self._server = Server(self.config)
-        return self._server
-
-
-multiprocess.Process = _Worker  # type: ignore[misc]  # the supervisor makes its workers of it, and cannot be told another
-
-
-class Workers(Multiprocess):
-    """Several processes on one socket. `opened` is called when the first of them listens."""
-
-    def __init__(self, config: Config, sockets: list[socket.socket], opened: Callable[[], None]) -> None:
-        super().__init__(config, sockets)
-        self._opened = opened
-
-    def init_processes(self) -> None:
-        super().init_processes()
-        if self.processes[0].wait_until_ready(START_SECONDS):
-            self._opened()
-
-    def terminate_all(self) -> None:
-        """Closes the socket here first: while it is open, the kernel takes connections that no worker will accept."""
-        for listener in self.sockets:
-            listener.close()
-        super().terminate_all()

@@ -22,8 +22,9 @@ from domain.errors import StorageUnavailable
 from domain.values import UserId
 from entrypoints import first_run, logs, settings
 from entrypoints.http.draining import DrainingProtocol
-from entrypoints.listening import Server, Workers
+from entrypoints.listening import Server
 from entrypoints.settings import Settings
+from entrypoints.workers import Workers
 
 DRAIN_SECONDS = 8  # that requests in flight have to finish after SIGTERM
 KEEP_ALIVE_SECONDS = 75  # longer than the proxies in front wait, or they reuse a connection that is being closed

@@ -1,6 +1,6 @@
 """What an operator decides, from the environment and `.env`. Whatever is wrong or missing is reported at once."""
 
-from hashlib import blake2b
+from hashlib import scrypt
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -13,6 +13,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.better_auth import Expected, checked_secret
 from adapters.database_url import conninfo
+
+_WRONG = object()  # in the place of another setting that is reported already
 
 
 class WrongSettings(Exception):
@@ -84,7 +86,7 @@ class Settings(BaseSettings):
     @classmethod
     def _nobody_is_let_in_by_default(cls, secrets: list[SecretStr], others: ValidationInfo) -> list[SecretStr]:
         on_a_database = others.data.get("database_url") is not None
-        published = others.data.get("better_auth_url", ...) or others.data.get("better_auth_jwks_url")
+        published = others.data.get("better_auth_url", _WRONG) or others.data.get("better_auth_jwks_url")
         if on_a_database and not secrets and not published:
             raise ValueError("must be set, or BETTER_AUTH_URL: without either no token can be checked")
         return secrets
@@ -92,7 +94,7 @@ class Settings(BaseSettings):
     @field_validator("better_auth_audience")
     @classmethod
     def _published_keys_vouch_for_somebody(cls, audience: str | None, others: ValidationInfo) -> str | None:
-        told = others.data.get("better_auth_url", ...) or (others.data.get("better_auth_issuer") and audience)
+        told = others.data.get("better_auth_url", _WRONG) or (others.data.get("better_auth_issuer") and audience)
         if others.data.get("better_auth_jwks_url") and not told:
             raise ValueError("must be set with BETTER_AUTH_JWKS_URL, and BETTER_AUTH_ISSUER too, or BETTER_AUTH_URL")
         return audience
@@ -108,10 +110,14 @@ class Settings(BaseSettings):
 
     @property
     def cursor_key(self) -> bytes:
-        """The same for all processes on one database, by whichever of its hosts they reach it."""
+        """The same for all processes on one database, by whichever of its hosts they reach it.
+
+        Users see what is sealed with it, and could find out the password by trying one after the other: each try takes
+        them as long as it takes here, some 50 milliseconds.
+        """
         database = conninfo_to_dict(self.conninfo) if self.database_url else {}
         about = [database.get(part) for part in ("user", "password", "dbname")]
-        return blake2b(repr(about).encode(), digest_size=32).digest()
+        return scrypt(repr(about).encode(), salt=b"todo cursors", n=2**14, r=8, p=1, dklen=32)
 
     @property
     def jwks_url(self) -> str | None:

@@ -114,7 +114,7 @@ def _traces() -> "TracerProvider | None":
     try:
         from entrypoints.http.tracing import provider
     except ModuleNotFoundError:
-        _log.warning("no tracing", reason="OTEL_EXPORTER_OTLP_ENDPOINT is set, but todo-backend[otel] is not installed")
+        _log.warning("no tracing", reason="OTEL_EXPORTER_OTLP_ENDPOINT is set, but requirements-otel.txt not installed")
         return None
     return provider()
 

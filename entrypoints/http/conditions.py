@@ -13,15 +13,16 @@ from starlette.responses import Response
 from domain.errors import InvalidValue
 from domain.task import Task
 
-_BIRTH = datetime(1970, 1, 1, tzinfo=UTC)
-_TICK = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
-_TAGS = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
+_TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
+"""A list of them. Empty members do not count (section 5.6.1.2)."""
 
 
 def tag_of_task(task: Task) -> str:
     """Strong: no two states of a task share their `updated_at`."""
-    return f'"{(task.updated_at - _BIRTH) // _TICK:x}"'
+    return f'"{(task.updated_at - _EPOCH) // _MICROSECOND:x}"'
 
 
 def tag_of_list(body: bytes) -> str:
@@ -42,10 +43,15 @@ Known = Annotated[str | None, Depends(_known)]
 
 def unless_known(response: Response, known: str | None) -> Response:
     """304 instead, where the client has just that."""
-    if known is None or (known.strip() != "*" and response.headers.get("ETag") not in re.findall(r'"[^"]*"', known)):
+    if known is None or not _names(known, response.headers.get("ETag")):
         return response
     kept = {name: value for name, value in response.headers.items() if name in ("etag", "cache-control", "link")}
     return Response(status_code=304, headers=kept)
+
+
+def _names(known: str, tag: str | None) -> bool:
+    """By weak comparison. What is no list of tags names nothing."""
+    return known.strip() == "*" or (bool(_TAGS.fullmatch(known)) and tag in re.findall(r'"[^"]*"', known))
 
 
 def _seen(
@@ -59,7 +65,7 @@ def _seen(
         return None
     if not _TAGS.fullmatch(if_match):
         raise InvalidValue("If-Match", "must be `*` or entity tags in double quotes, with commas between")
-    return [_BIRTH + int(tag, 16) * _TICK for tag in re.findall(r'(?<!W/)"([1-9a-f][0-9a-f]{0,13})"', if_match)]
+    return [_EPOCH + int(tag, 16) * _MICROSECOND for tag in re.findall(r'(?<!W/)"([1-9a-f][0-9a-f]{0,13})"', if_match)]
 
 
 Seen = Annotated[Collection[datetime] | None, Depends(_seen)]

@@ -23,6 +23,8 @@ class Cors(CORSMiddleware):
                 "Idempotency-Key",
                 "If-Match",
                 "If-None-Match",
+                "Traceparent",
+                "Tracestate",
                 "X-Request-ID",
             ),
             expose_headers=("Allow", "ETag", "Link", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"),

@@ -67,7 +67,7 @@ _OF_HTTP = {
 _DEFECT = Answer(500, "internal_error", "Internal server error")
 
 CODES = sorted({answer.code for answer in (*ANSWERS.values(), *_OF_HTTP.values(), _DEFECT)})
-"""All that a request can be answered with that could be read as one (`http/protocol.py` answers the others)."""
+"""Every `code` of an answer to what could be read as a request (`http/protocol.py` answers the rest)."""
 
 TITLES = {
     400: "Bad Request",
@@ -113,6 +113,9 @@ class Errors:
         except ClientDisconnect:
             return  # nobody is left to be answered
         except Exception as failure:
+            if started and isinstance(failure, DomainError):  # a list that breaks off: the server hangs up
+                scope["state"]["code"] = ANSWERS[type(failure)].code
+                return
             if started or scope["type"] != "http":
                 raise
             await _answer(scope, failure)(scope, receive, send)
@@ -154,22 +157,27 @@ def _invalid(error: Any) -> dict[str, str]:
     }
 
 
-def _problem(
-    scope: Scope, answer: Answer, *, headers: Mapping[str, str] | None = None, **more: str | Sequence[Mapping[str, str]]
-) -> Response:
-    scope["state"]["code"] = answer.code  # for the request log, which counts errors
-    body = {
+def body(answer: Answer, request_id: str, **more: str | Sequence[Mapping[str, str]]) -> bytes:
+    """RFC 9457, with what clients of either contract look for."""
+    problem = {
         "status": answer.status,
         "title": TITLES[answer.status],
         "code": answer.code,
         "detail": answer.detail,
         "error": answer.detail,
-        "request_id": _request_id(scope),
+        "request_id": request_id,
         **more,
     }
+    return orjson.dumps(problem)
+
+
+def _problem(
+    scope: Scope, answer: Answer, *, headers: Mapping[str, str] | None = None, **more: str | Sequence[Mapping[str, str]]
+) -> Response:
+    scope["state"]["code"] = answer.code  # for the request log, which counts errors
     wanted = ",".join(Headers(scope=scope).getlist("accept")).lower()
     response = Response(
-        orjson.dumps(body),
+        body(answer, _request_id(scope), **more),
         answer.status,
         {"Vary": "Accept", **(headers or {})},
         media_type="application/problem+json" if "application/problem+json" in wanted else "application/json",

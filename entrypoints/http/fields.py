@@ -1,4 +1,4 @@
-"""The JSON of a task, coming in and going out, and the parameters in its address."""
+"""A task in JSON, coming in and going out, and what a request says of it outside: its id, its idempotency key."""
 
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -26,7 +26,7 @@ from domain.values import IdempotencyKey, TaskId
 from entrypoints.http.conditions import tag_of_list, tag_of_task
 
 _STORABLE = r"^[^\u0000]*$"
-_VISIBLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"  # somewhere, or nothing is left without the blanks
+_VISIBLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"  # at least one character that strip() would keep
 
 
 def _schema_of_text(value: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -86,9 +86,10 @@ def one(task: Task) -> Response:
     return _response(orjson.dumps(_json(task), option=orjson.OPT_UTC_Z), tag_of_task(task))
 
 
-def several(tasks: Sequence[Task]) -> Response:
+def several(tasks: Sequence[Task], *, more: bool = False) -> Response:
+    """`more`: there is a next page, which the ETag has to tell too."""
     body = _array(tasks)
-    return _response(body, tag_of_list(body))
+    return _response(body, tag_of_list(body + b"," if more else body))
 
 
 async def all_of(pages: AsyncIterator[Sequence[Task]]) -> Response:
@@ -97,21 +98,22 @@ async def all_of(pages: AsyncIterator[Sequence[Task]]) -> Response:
 
     If the rest cannot be read any more, the connection is closed before the array is: nobody takes a part for all.
     """
-    tasks = await anext(pages)
+    first = await anext(pages)
     second = await anext(pages, None)
     if not second:
-        return several(tasks)
-    first = _array(tasks)
+        return several(first)
+    begun = [_array(first)[:-1], b"," + _array(second)[1:-1]]
+    return StreamingResponse(_pieces(begun, pages), media_type="application/json", headers=_PRIVATE)
 
-    async def parts() -> AsyncIterator[bytes]:
-        yield first[:-1]
-        yield b"," + _array(second)[1:-1]
-        async for page in pages:
-            if page:
-                yield b"," + _array(page)[1:-1]
-        yield b"]"
 
-    return StreamingResponse(parts(), media_type="application/json", headers=_PRIVATE)
+async def _pieces(begun: list[bytes], pages: AsyncIterator[Sequence[Task]]) -> AsyncIterator[bytes]:
+    """Keeps nothing that was sent: its reader may be slow."""
+    while begun:
+        yield begun.pop(0)
+    async for page in pages:
+        if page:
+            yield b"," + _array(page)[1:-1]
+    yield b"]"
 
 
 def _response(body: bytes, tag: str) -> Response:

@@ -109,7 +109,7 @@ def _complete(operation: dict[str, Any], route: APIRoute, schemas: dict[str, Any
 
 
 def _tell_of_conditions(operation: dict[str, Any], responses: dict[str, Any]) -> None:
-    tag = {"ETag": _header("RFC 9110 section 8.8.3. A list of more than 500 tasks has none.")}
+    tag = {"ETag": _header("RFC 9110 section 8.8.3. A list of more than 200 tasks has none.")}
     for status in responses.keys() & {"200", "201"}:
         responses[status]["headers"] |= tag
     sent = {parameter["name"] for parameter in operation.get("parameters", ())}
@@ -130,7 +130,7 @@ def _add(schemas: dict[str, Any], name: str, fields: TypeAdapter[Any]) -> None:
 
 
 def _errors(route: APIRoute, body: Body[Any] | None, operation: dict[str, Any]) -> Iterator[int]:
-    """Every status, beyond success, that the operation can answer with."""
+    """Every status, beyond success, that the operation itself answers with; `BodyLimit` refuses before."""
     if not route.path.startswith("/api/"):
         if route.path == "/readyz":
             yield ANSWERS[StorageUnavailable].status

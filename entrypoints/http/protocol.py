@@ -1,10 +1,11 @@
 """HTTP/1.1 by uvicorn and httptools, closed where they are too trusting. Costs a comparison for each header field."""
 
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
-import orjson
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from entrypoints.http.errors import Answer, body
 
 LARGEST_HEAD = 32 * 1024  # bytes of request line and header fields
 HEAD_SECONDS = 10  # from a connection's or a request's first moment to the end of its head
@@ -39,6 +40,11 @@ class Protocol(HttpToolsProtocol):
         elif self._late is None:
             self._expect_head()
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._late is None:  # it may have come with the end of the one before
+            self._expect_head()
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # else it is a trailer, which must not pass for a header (RFC 9110 section 6.5.1)
             super().on_header(name, value)
@@ -57,20 +63,13 @@ class Protocol(HttpToolsProtocol):
         self._head_size = 0
 
     def send_400_response(self, msg: str) -> None:
-        problem = {
-            "status": 400,
-            "title": "Bad Request",
-            "code": "malformed_request",
-            "detail": msg,
-            "error": msg,
-            "request_id": uuid4().hex,
-        }
-        body = orjson.dumps(problem)
+        request_id = token_hex(16)
+        problem = body(Answer(400, "malformed_request", msg), request_id)
         head = (
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            f"Content-Length: {len(body)}\r\nX-Request-ID: {problem['request_id']}\r\n\r\n"
+            f"Content-Length: {len(problem)}\r\nX-Request-ID: {request_id}\r\n\r\n"
         )
-        self.transport.write(head.encode() + body)
+        self.transport.write(head.encode() + problem)
         self.transport.close()
 
     def _expect_head(self) -> None:

@@ -5,8 +5,8 @@ layers for errors that `errors` answers already) serves nobody here, and would t
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
-from inspect import iscoroutinefunction
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -29,6 +29,7 @@ class Operation(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **description: Any) -> None:
         super().__init__(path, endpoint, **description)
         self._endpoint = endpoint
+        assert not _parameters(self.dependant), "an endpoint takes from the request what its dependencies make of it"
         self._readers = [(part.name, *_reader(part)) for part in self.dependant.dependencies]
         self._request = self.dependant.request_param_name
         self.app = self._answer
@@ -48,6 +49,8 @@ def _reader(part: Dependant) -> tuple[Read, bool]:
     call = part.call
     assert call is not None
     assert not part.dependencies, "a dependency has none of its own"
+    assert not [*part.cookie_params, *part.body_params], "it takes text from the address or a header"
+    assert not any(is_generator(call) for is_generator in (isgeneratorfunction, isasyncgenfunction)), "and ends"
     takes_time = iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
     in_path = [(field.name, field.alias) for field in part.path_params]
     in_query = [(field.name, field.alias) for field in part.query_params]
@@ -68,6 +71,10 @@ def _reader(part: Dependant) -> tuple[Read, bool]:
         return call(**arguments)
 
     return read, takes_time
+
+
+def _parameters(part: Dependant) -> Sequence[object]:
+    return [*part.path_params, *part.query_params, *part.header_params, *part.cookie_params, *part.body_params]
 
 
 class App(FastAPI):

@@ -12,8 +12,8 @@ from domain.values import Description, Title
 from entrypoints.http.body import Body
 from entrypoints.http.conditions import Known, Seen, unless_known
 from entrypoints.http.fields import TEXT, Completion, Id, Key, TaskBody, created, one
-from entrypoints.http.listing import Asked, answer
 from entrypoints.http.lists import MyList
+from entrypoints.http.query import Asked, answer
 from entrypoints.http.routing import Operation
 
 router = APIRouter(

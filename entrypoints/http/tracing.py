@@ -24,6 +24,7 @@ REST_SECONDS = 2.0  # that a stop waits for a collector which does not take what
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _FIELDS = (b"traceparent", b"tracestate")
 _log = structlog.get_logger()
+logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)  # it warns of what callers sent, and quotes it
 _its_words = logging.getLogger(OTLPSpanExporter.__module__)
 
 

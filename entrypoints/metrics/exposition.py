@@ -5,12 +5,19 @@ import operator
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler
+from itertools import chain
 from pathlib import Path
+from socketserver import TCPServer
+from threading import Lock, Thread
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
@@ -30,14 +37,50 @@ def exposed(host: str, port: int) -> Iterator[int]:
     with tempfile.TemporaryDirectory(prefix="todo-metrics-") as folder:
         registry = CollectorRegistry()
         registry.register(AllProcesses(Path(folder)))
-        server, thread = start_http_server(port, host, registry)
         os.environ[FOLDER] = folder
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        with _Server((host, port), partial(_Scrape, registry)) as server:
+            thread = Thread(target=server.serve_forever, daemon=True)
+            thread.start()
+            try:
+                yield server.server_address[1]
+            finally:
+                server.shutdown()
+                thread.join()
+
+
+class _Server(TCPServer):
+    """Answers one after the other: whoever is slow keeps others from the metrics, and takes nothing from the API."""
+
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], answer: Callable[..., BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, answer)
+
+    def handle_error(self, *_: object) -> None:
+        """Whoever asked has gone: nothing that the log should tell."""
+
+
+class _Scrape(BaseHTTPRequestHandler):
+    timeout = 2.0  # seconds, for each read and write
+
+    def __init__(self, registry: CollectorRegistry, *connection: Any) -> None:
+        self._registry = registry
+        super().__init__(*connection)
+
+    def do_GET(self) -> None:
+        if self.path.partition("?")[0] != "/metrics":
+            self.send_error(404)
+            return
+        body = generate_latest(self._registry)
+        self.send_response(200)
+        self.send_header("Content-Type", CONTENT_TYPE_PLAIN_0_0_4)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Asking for metrics is nothing that the log should tell."""
 
 
 class AllProcesses(Collector):
@@ -46,35 +89,53 @@ class AllProcesses(Collector):
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._told: dict[str, _Told] = {}
+        self._counted_by_the_gone: _Told = []
+        self._one_at_a_time = Lock()
 
     def collect(self) -> Iterator[Metric]:
-        here = {path.name: told for path in self._folder.iterdir() if (told := _ask(path))}
-        self._told |= here
+        with self._one_at_a_time:
+            here = {path.name for path in [*self._folder.iterdir()] if self._ask(path)}
+            away = [_counters(told) for process, told in self._told.items() if process not in here]
+            told = _sum([self._counted_by_the_gone, *away, *(self._told[process] for process in here)])
         yield GaugeMetricFamily("todo_workers", "Processes that serve.", len(here))
-        families: dict[str, Metric] = {}
-        values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
-        for process, told in [*self._told.items()]:
-            for name, kind, documentation, samples in told:
-                if kind == "gauge" and process not in here:
-                    continue
-                families.setdefault(name, Metric(name, documentation, kind))
-                together: Callable[[float, float], float] = _TOGETHER.get(name, operator.add)
-                for sample, labels, value in samples:
-                    key = name, sample, tuple(labels.items())
-                    values[key] = together(values[key], value) if key in values else value
-        for (name, sample, pairs), value in values.items():
-            families[name].samples.append(Sample(sample, dict(pairs), value))
-        yield from families.values()
+        for name, kind, documentation, samples in told:
+            family = Metric(name, documentation, kind)
+            family.samples = [Sample(*sample) for sample in samples]
+            yield family
+
+    def _ask(self, path: Path) -> bool:
+        """Whether the process answers in time."""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(PATIENCE)
+                connection.connect(str(path))
+                with connection.makefile("rb") as answer:
+                    self._told[path.name] = json.load(answer)
+        except ConnectionRefusedError:
+            if path.name in self._told:  # else it may only just have begun
+                told = _counters(self._told.pop(path.name))
+                self._counted_by_the_gone = _sum([self._counted_by_the_gone, told])
+                path.unlink()
+            return False
+        except (OSError, ValueError):
+            return False
+        return True
 
 
-def _ask(path: Path) -> _Told | None:
-    """None where nobody answers in time."""
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
-            connection.connect(str(path))
-            with connection.makefile("rb") as answer:
-                told: _Told = json.load(answer)
-                return told
-    except (OSError, ValueError):
-        return None
+def _counters(told: _Told) -> _Told:
+    return [family for family in told if family[1] != "gauge"]
+
+
+def _sum(tellings: Iterable[_Told]) -> _Told:
+    families: dict[str, tuple[str, str, str]] = {}
+    values: dict[tuple[str, str, tuple[tuple[str, str], ...]], float] = {}
+    for name, kind, documentation, samples in chain(*tellings):
+        families.setdefault(name, (name, kind, documentation))
+        together: Callable[[float, float], float] = _TOGETHER.get(name, operator.add)
+        for sample, labels, value in samples:
+            key = name, sample, tuple(labels.items())
+            values[key] = together(values[key], value) if key in values else value
+    summed: dict[str, list[tuple[str, dict[str, str], float]]] = {name: [] for name in families}
+    for (name, sample, pairs), value in values.items():
+        summed[name].append((sample, dict(pairs), value))
+    return [(*family, summed[name]) for name, family in families.items()]

@@ -98,10 +98,10 @@ def _lanes(lanes: Mapping[str, Lane[Any, Any]]) -> Iterator[Metric]:
 
 
 def _database(database: Pool) -> Iterator[Metric]:
-    yield GaugeMetricFamily("todo_database_up", "1, or 0 while calls to the database fail.", database.available)
+    yield GaugeMetricFamily("todo_database_up", "1, or 0 while statements fail.", database.available)
     yield CounterMetricFamily("todo_database_failures", "Calls to the database that failed.", database.failures)
     pool: Any = database.engine.pool
     open_ = pool.checkedin() + pool.checkedout()
     yield GaugeMetricFamily("todo_database_connections_open", "Connections that are open or being made.", open_)
-    yield GaugeMetricFamily("todo_database_connections_in_use", "Those that a call holds.", pool.checkedout())
+    yield GaugeMetricFamily("todo_database_connections_in_use", "Those that a statement holds.", pool.checkedout())
     yield GaugeMetricFamily("todo_database_waiting", "Statements that wait for a connection.", database.waiting)

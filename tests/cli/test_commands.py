@@ -1,9 +1,14 @@
 import json
+from collections.abc import Iterator
 
 import jwt
+import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.cli.conftest import Todo
+from tests.databases import fresh_database, url
 
 SECRET = "a secret of at least thirty-two bytes"
 
@@ -84,6 +89,43 @@ def test_the_doctor_tells_programs_the_same(todo: Todo) -> None:
         for finding in json.loads(ill.stdout)["findings"]
     ] == lines.stdout.splitlines()
     assert json.loads(ill.stdout)["well"] is False
+
+
+def test_the_doctor_tells_programs_nothing_but_json_on_standard_output(todo: Todo) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", "BETTER_AUTH_URL": "http://127.0.0.1:1"}
+    told = json.loads(todo.run("doctor", "--json", **nowhere).stdout)
+    assert {finding["subject"]: finding["well"] for finding in told["findings"]}["keys"] is False
+
+
+@pytest.fixture
+def weak(server: str, worker_id: str) -> Iterator[str]:
+    """A role that may log in and nothing else."""
+    name = sql.Identifier(f"weak_{worker_id}")
+    password = sql.Literal(conninfo_to_dict(server).get("password"))
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(name, password))
+        yield name.as_string().strip('"')
+        connection.execute(sql.SQL("DROP ROLE {}").format(name))
+
+
+@pytest.mark.parametrize("command", [["migrate"], ["serve", "--port", "0"], ["doctor"]])
+def test_a_role_with_too_few_rights_is_told_so_in_a_line(
+    todo: Todo, database: str, weak: str, command: list[str]
+) -> None:
+    settings = {"DATABASE_URL": url(make_conninfo(database, user=weak)), "BETTER_AUTH_SECRET": SECRET}
+    refused = todo.run(*command, **settings)
+    assert refused.returncode == 1
+    [told] = [line for line in (refused.stdout + refused.stderr).splitlines() if "role" in line]
+    assert "too few rights: permission denied for table alembic_version" in told
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_role_that_may_not_make_tables_is_told_so_in_a_line(todo: Todo, server: str, weak: str) -> None:
+    with fresh_database(server, f"of_{weak}") as empty:
+        settings = {"DATABASE_URL": url(make_conninfo(empty, user=weak)), "BETTER_AUTH_SECRET": SECRET}
+        refused = todo.run("migrate", **settings)
+    assert refused.returncode == 1
+    assert refused.stderr == "The role in DATABASE_URL has too few rights: permission denied for schema public\n"
 
 
 def test_a_command_that_needs_the_database_says_that_it_cannot_be_reached(todo: Todo) -> None:

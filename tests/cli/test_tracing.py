@@ -152,4 +152,4 @@ def test_without_the_extra_the_log_says_what_is_missing(todo: Todo, tmp_path_fac
         assert server.stop() == 0
     [first, *_] = [json.loads(line) for line in (todo.folder / "log").read_text().splitlines()]
     assert (first["event"], first["level"]) == ("no tracing", "warning")
-    assert "todo-backend[otel]" in first["reason"]
+    assert "requirements-otel.txt" in first["reason"]

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from application.ports import KEYS_LAST, TaskRepository
+from application.ports import KEY_LIFETIME, TaskRepository
 from domain.errors import KeyReused, TaskChanged, TaskNotFound
 from domain.selection import Place, Selection, Sort
 from domain.task import Draft, Task
@@ -207,11 +207,11 @@ class TaskRepositoryContract:
 
     async def test_a_key_is_forgotten_after_a_day(self, tasks: TaskRepository) -> None:
         first = await tasks.add(ALICE, MILK, NOON, KEY)
-        assert await tasks.add(ALICE, MILK, NOON + KEYS_LAST - timedelta(microseconds=1), KEY) == first
-        second = await tasks.add(ALICE, Draft(Title("Buy tea")), NOON + KEYS_LAST, KEY)
+        assert await tasks.add(ALICE, MILK, NOON + KEY_LIFETIME - timedelta(microseconds=1), KEY) == first
+        second = await tasks.add(ALICE, Draft(Title("Buy tea")), NOON + KEY_LIFETIME, KEY)
         assert list(await tasks.page(ALICE, limit=9)) == [first, second]
         with pytest.raises(KeyReused):
-            await tasks.add(ALICE, MILK, NOON + KEYS_LAST, KEY)
+            await tasks.add(ALICE, MILK, NOON + KEY_LIFETIME, KEY)
 
     async def test_of_many_creations_at_once_with_one_key_there_is_one_task(self, tasks: TaskRepository) -> None:
         for round_ in range(5):

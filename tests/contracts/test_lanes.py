@@ -9,8 +9,8 @@ from adapters import lanes
 from adapters.lanes import Lane
 from adapters.postgres import Pool
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
-from adapters.task_table import PAGES
 from domain.errors import StorageUnavailable
+from domain.selection import Sort
 
 LONG = 10.0
 
@@ -186,6 +186,6 @@ def test_every_lane_of_the_repository_can_be_looked_at() -> None:
     repository = SqlModelTaskRepository(Pool("host=nowhere", connections=1, prepare=None))
     single = [part for part in vars(repository).values() if isinstance(part, Lane)]
     paging = [*repository._paging.values()]
-    assert (len(single), len(paging)) == (6, len(PAGES))
+    assert (len(single), len(paging)) == (7, 2 * len(Sort))
     assert {*repository.lanes.values()} == {*single, *paging}
     assert [lane for name, lane in repository.lanes.items() if name.startswith("page_")] == paging

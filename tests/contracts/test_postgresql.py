@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, ClassVar
 
 import psycopg
@@ -12,9 +12,11 @@ import pytest
 from adapters import creation_table, task_table
 from adapters.postgres import Pool
 from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from application.ports import KEY_LIFETIME
 from domain.errors import StorageUnavailable
-from domain.selection import Sort
+from domain.selection import Selection, Sort
 from domain.task import Draft, Task
+from domain.values import IdempotencyKey, SearchText
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract, append
 
 
@@ -146,6 +148,30 @@ async def test_a_page_of_a_long_list_is_read_by_the_index(
         await connection.execute("ANALYZE tasks")
     assert "Sort Key: tasks.id" not in text
     assert re.search("Index Scan (Backward )?using tasks_pkey on tasks", text)
+
+
+async def test_keys_that_have_expired_are_removed_in_passing(tasks: SqlModelTaskRepository, database: str) -> None:
+    for letter in "abc":
+        await tasks.add(ALICE, MILK, NOON, IdempotencyKey(letter))
+    await tasks.add(BOB, MILK, NOON + KEY_LIFETIME - timedelta(microseconds=1), IdempotencyKey("not yet"))
+    await tasks.add(BOB, MILK, NOON + KEY_LIFETIME, IdempotencyKey("now"))
+    async with await psycopg.AsyncConnection.connect(database) as somebody_else:
+        cursor = await somebody_else.execute("SELECT key FROM task_creations ORDER BY key")
+        assert await cursor.fetchall() == [("not yet",), ("now",)]
+    assert len(await tasks.page(ALICE, limit=9)) == 3
+
+
+async def test_searches_of_one_owner_take_turns_and_nobody_else_waits_for_them(watched: WatchedPool) -> None:
+    tasks = SqlModelTaskRepository(watched)
+    await asyncio.gather(*(tasks.add(owner, MILK, NOON) for owner in (ALICE, BOB)))
+    watched.take()
+    milk = Selection(search=SearchText("milk"))
+    hers = [asyncio.create_task(tasks.page(ALICE, milk, limit=9)) for _ in range(20)]
+    his = await tasks.page(BOB, milk, limit=9)
+    assert len(his) == 1
+    assert sum(search.done() for search in hers) <= 2
+    assert [len(page) for page in await asyncio.gather(*hers)] == [1] * 20
+    assert watched.take() == ["PAGE"] * 21
 
 
 async def test_times_are_utc_whatever_the_database_thinks(database: str, pool: Pool) -> None:

@@ -1,9 +1,12 @@
+import re
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidValue
-from domain.values import Description, TaskId, Title, UserId
+from domain.values import Description, SearchText, TaskId, Title, UserId
 from tests.strategies import any_text
 
 
@@ -75,3 +78,12 @@ def test_other_numbers_are_no_task_ids(number: int) -> None:
 
 def test_values_are_the_text_and_the_number_that_they_hold() -> None:
     assert (Title("a"), UserId("b"), TaskId(3)) == ("a", "b", 3)
+
+
+def test_every_letter_is_found_as_it_stands_and_whatever_it_finds_finds_it() -> None:
+    for letter in map(chr, range(1, sys.maxunicode + 1)):
+        if letter.lower() != letter or letter.upper() != letter:
+            either = {letter, letter.lower(), letter.upper()}
+            found = {other for other in either if re.fullmatch(SearchText(letter).pattern, other)}
+            assert letter in found
+            assert all(re.fullmatch(SearchText(other).pattern, letter) for other in found)

@@ -83,6 +83,20 @@ async def test_on_a_dead_network_a_call_ends_with_its_budget_and_heals_with_the_
     assert await tasks.get(ALICE, task.id) == task
 
 
+async def test_whether_the_database_is_ready_is_asked_for_a_second_and_noted(
+    between: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "READY_SECONDS", 0.1)
+    monkeypatch.setattr(postgres, "BUDGET_SECONDS", 60)
+    pool = Pool(between.conninfo, connections=1, prepare=None)
+    await pool.ping()
+    assert pool.available
+    between.answers.clear()
+    assert await unavailable(pool.ping()) < 1
+    assert not pool.available
+    await pool.close()
+
+
 async def test_more_callers_than_connections_are_all_answered_on_a_dead_network(
     tasks: SqlModelTaskRepository, between: Proxy
 ) -> None:

@@ -78,6 +78,22 @@ async def test_a_304_still_leads_to_the_next_page(alice: Client, contract: Contr
     assert again.links == first.links != {}
 
 
+async def test_a_page_that_has_become_the_last_is_another(alice: Client, contract: Contract) -> None:
+    await made(alice, contract)
+    address, _ = await made(alice, contract)
+    first = await alice.get(contract.of_alice, params={"limit": 1})
+    await alice.delete(address)
+    again = await alice.get(contract.of_alice, params={"limit": 1}, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.links, again.json()) == (200, {}, first.json())
+
+
+async def test_what_is_no_list_of_tags_is_known_to_nobody(alice: Client, contract: Contract) -> None:
+    address, created = await made(alice, contract)
+    for wrong in ("x{}y", '"a" {}', "{}x", '"a", *'):
+        known = wrong.format(created.headers["etag"])
+        assert (await alice.get(address, headers={"If-None-Match": known})).status_code == 200
+
+
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_has_changed_since_it_was_seen_is_left_alone(alice: Client, contract: Contract, change: str) -> None:
     method, path, body = CHANGES[change]
@@ -96,7 +112,7 @@ async def test_what_has_changed_since_it_was_seen_is_left_alone(alice: Client, c
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_was_seen_is_changed(alice: Client, contract: Contract, change: str) -> None:
     method, path, body = CHANGES[change]
-    for named in ("{}", '"other", {}', '"0","é" ,{}', "*", " * "):
+    for named in ("{}", '"other", {}', '"0","é" ,{}', '"other",{},', ',"other", ,{}', "*", " * "):
         address, created = await made(alice, contract)
         condition = named.format(created.headers["etag"]).encode("latin-1")
         answer = await alice.request(method, address + path, json=body, headers=[(b"if-match", condition)])
@@ -111,7 +127,7 @@ async def test_several_lines_count_as_one_list(alice: Client, contract: Contract
     assert (await alice.request(method, address + path, json=body, headers=lines)).is_success
 
 
-@pytest.mark.parametrize("wrong", ["", "abc", '"a" "b"', '"a', "*, *", '"a",'])
+@pytest.mark.parametrize("wrong", ["", "abc", '"a" "b"', '"a', "*, *", ","])
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_condition_that_cannot_be_read_is_invalid(
     alice: Client, contract: Contract, change: str, wrong: str

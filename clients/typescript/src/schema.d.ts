@@ -169,7 +169,7 @@ export interface paths {
         };
         /**
          * Ready
-         * @description The database answers within a second.
+         * @description The database answers within a second. 503 comes within two.
          */
         get: operations["ready"];
         put?: never;
@@ -482,7 +482,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     /** @description `rel="next"`, where there are more tasks (RFC 8288). */
                     Link?: string;
@@ -495,7 +495,7 @@ export interface operations {
             /** @description Not Modified */
             304: {
                 headers: {
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -595,7 +595,7 @@ export interface operations {
                     "X-Request-ID"?: string;
                     /** @description The address of the new task. */
                     Location?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -728,7 +728,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -739,7 +739,7 @@ export interface operations {
             /** @description Not Modified */
             304: {
                 headers: {
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -850,7 +850,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -1128,7 +1128,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -1289,7 +1289,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -1456,7 +1456,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     /** @description `rel="next"`, where there are more tasks (RFC 8288). */
                     Link?: string;
@@ -1469,7 +1469,7 @@ export interface operations {
             /** @description Not Modified */
             304: {
                 headers: {
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -1554,7 +1554,7 @@ export interface operations {
                     "X-Request-ID"?: string;
                     /** @description The address of the new task. */
                     Location?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -1673,7 +1673,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -1684,7 +1684,7 @@ export interface operations {
             /** @description Not Modified */
             304: {
                 headers: {
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -1781,7 +1781,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2031,7 +2031,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };
@@ -2178,7 +2178,7 @@ export interface operations {
                 headers: {
                     /** @description Names the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description RFC 9110 section 8.8.3. A list of more than 500 tasks has none. */
+                    /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
                     [name: string]: unknown;
                 };

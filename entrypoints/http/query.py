@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the query asks for; an empty search or cursor is none. No limit: everything (after the cursor)."""
+    """What the query asks for. Without a limit: everything (after the cursor) at once."""
 
     selection: Selection = ALL
     limit: int | None = None
@@ -48,7 +48,7 @@ _EVERYTHING = Listing()
 
 
 def _meaning(field: str, text: str | None, meanings: Mapping[str, T]) -> T | None:
-    """Of one of a few words, in any case; of none: no wish."""
+    """What the word stands for, in any case; None where it was not sent. Raises InvalidValue for another word."""
     if text is None:
         return None
     if text.lower() not in meanings:
@@ -106,15 +106,16 @@ def _asked(
         Query(description="Where to begin: from the `Link` of the page before, whose other parameters must stay."),
     ] = None,
 ) -> Listing:
+    """An empty parameter is none, as an empty field of a form sends it; an empty filter is wrong in both contracts."""
     if not request.scope["query_string"]:
         return _EVERYTHING
     selection = Selection(
         completed=_completed(completed, status),
         search=SearchText(search) if search else None,
-        sort=_meaning("sort", sort, _SORTS) or Sort.CREATED,
-        descending=_meaning("order", order, _ORDERS) or False,
+        sort=_meaning("sort", sort or None, _SORTS) or Sort.CREATED,
+        descending=_meaning("order", order or None, _ORDERS) or False,
     )
-    return Listing(selection, _limit(limit), cursor or None)
+    return Listing(selection, _limit(limit or None), cursor or None)
 
 
 Asked = Annotated[Listing, Depends(_asked)]
@@ -127,7 +128,7 @@ async def answer(todo: TodoList, asked: Listing, request: Request, known: str | 
     if asked.limit is None:
         return unless_known(await all_of(todo.list(asked.selection, after=after)), known)
     tasks, end = await todo.page(asked.selection, after=after, limit=asked.limit)
-    response = several(tasks)
+    response = several(tasks, more=end is not None)
     if end is not None:
         response.headers["Link"] = _next(request, cursors.write(end, todo.owner, asked.selection))
     return unless_known(response, known)
