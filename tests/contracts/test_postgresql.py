@@ -16,7 +16,7 @@ from application.ports import KEY_LIFETIME
 from domain.errors import StorageUnavailable
 from domain.selection import Selection, Sort
 from domain.task import Draft, Task
-from domain.values import IdempotencyKey, SearchText
+from domain.values import IdempotencyKey, SearchText, Title
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract, append
 
 
@@ -163,11 +163,11 @@ async def test_keys_that_have_expired_are_removed_in_passing(tasks: SqlModelTask
 
 async def test_searches_of_one_owner_take_turns_and_nobody_else_waits_for_them(watched: WatchedPool) -> None:
     tasks = SqlModelTaskRepository(watched)
-    await asyncio.gather(*(tasks.add(owner, MILK, NOON) for owner in (ALICE, BOB)))
+    await asyncio.gather(*(tasks.add(owner, Draft(Title("Queue up")), NOON) for owner in (ALICE, BOB)))
     watched.take()
-    milk = Selection(search=SearchText("milk"))
-    hers = [asyncio.create_task(tasks.page(ALICE, milk, limit=9)) for _ in range(20)]
-    his = await tasks.page(BOB, milk, limit=9)
+    queue = Selection(search=SearchText("queue"))
+    hers = [asyncio.create_task(tasks.page(ALICE, queue, limit=9)) for _ in range(20)]
+    his = await tasks.page(BOB, queue, limit=9)
     assert len(his) == 1
     assert sum(search.done() for search in hers) <= 2
     assert [len(page) for page in await asyncio.gather(*hers)] == [1] * 20
