@@ -4,6 +4,7 @@ import json
 import operator
 import os
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ from http.server import BaseHTTPRequestHandler
 from itertools import chain
 from pathlib import Path
 from socketserver import TCPServer
-from threading import Lock, Thread
+from threading import Thread
 from typing import Any
 
+import structlog
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -27,6 +29,8 @@ PATIENCE = 1.0  # seconds that a process may take to answer
 
 _TOGETHER: dict[str, Callable[[float, float], float]] = {"todo_database_up": min, "todo_jwks_age_seconds": min}
 """What two processes' values are together, where it is not their sum."""
+
+_log = structlog.get_logger()
 
 _Told = list[tuple[str, str, str, list[tuple[str, dict[str, str], float]]]]
 
@@ -58,7 +62,9 @@ class _Server(TCPServer):
         super().__init__(address, answer)
 
     def handle_error(self, *_: object) -> None:
-        """Whoever asked has gone: nothing that the log should tell."""
+        failure = sys.exception()
+        if not isinstance(failure, OSError):  # whoever asked has gone, or was too slow
+            _log.error("defect", exc_info=failure)
 
 
 class _Scrape(BaseHTTPRequestHandler):
@@ -90,13 +96,11 @@ class AllProcesses(Collector):
         self._folder = folder
         self._told: dict[str, _Told] = {}
         self._counted_by_the_gone: _Told = []
-        self._one_at_a_time = Lock()
 
     def collect(self) -> Iterator[Metric]:
-        with self._one_at_a_time:
-            here = {path.name for path in [*self._folder.iterdir()] if self._ask(path)}
-            away = [_counters(told) for process, told in self._told.items() if process not in here]
-            told = _sum([self._counted_by_the_gone, *away, *(self._told[process] for process in here)])
+        here = {path.name for path in [*self._folder.iterdir()] if self._ask(path)}
+        away = [_counters(told) for process, told in self._told.items() if process not in here]
+        told = _sum([self._counted_by_the_gone, *away, *(self._told[process] for process in here)])
         yield GaugeMetricFamily("todo_workers", "Processes that serve.", len(here))
         for name, kind, documentation, samples in told:
             family = Metric(name, documentation, kind)
@@ -115,7 +119,7 @@ class AllProcesses(Collector):
             if path.name in self._told:  # else it may only just have begun
                 told = _counters(self._told.pop(path.name))
                 self._counted_by_the_gone = _sum([self._counted_by_the_gone, told])
-                path.unlink()
+                path.unlink(missing_ok=True)
             return False
         except (OSError, ValueError):
             return False
