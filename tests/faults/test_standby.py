@@ -63,6 +63,7 @@ async def test_while_the_standby_is_away_no_write_is_acknowledged_and_reads_go_o
             await asyncio.sleep(6)
             ended = asyncio.get_running_loop().time()
             fault.expect(not _acknowledged(fault, until=ended), "no write acknowledged meanwhile")
+            fault.expect("not confirmed in time" in (tmp_path / "log").read_text(), "the log tells")
             fault.ends(await two.standby.start())
 
 
