@@ -172,7 +172,7 @@ async def test_a_head_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatc
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    config = uvicorn.Config(app, http=protocol.Protocol, lifespan="off", log_config=None)
+    config = uvicorn.Config(app, http=protocol.Protocol, lifespan="off", log_config=None, timeout_keep_alive=3600)
     config.load()
     state = uvicorn.server.ServerState()
     listening = await asyncio.get_running_loop().create_server(

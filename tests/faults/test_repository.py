@@ -88,6 +88,7 @@ async def test_whether_the_database_is_ready_is_asked_for_a_second_and_noted(
 ) -> None:
     monkeypatch.setattr(postgres, "READY_SECONDS", 0.1)
     monkeypatch.setattr(postgres, "BUDGET_SECONDS", 60)
+    monkeypatch.setattr(postgres, "ATTEMPT_SECONDS", 60)
     pool = Pool(between.conninfo, connections=1, prepare=None)
     await pool.ping()
     assert pool.available
