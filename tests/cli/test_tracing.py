@@ -94,6 +94,16 @@ def test_each_request_has_a_span_that_continues_its_trace_and_tells_nothing_of_u
     assert traced == [span.trace_id.hex() for span in (created, missing, nowhere)]
 
 
+def test_a_trace_that_cannot_be_read_is_not_quoted_in_the_log(todo: Todo, collector: Collector) -> None:
+    with todo.serve(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address) as server:
+        for state in ('{"event":"forged"}', "forged" * 1000, "=forged"):
+            traced = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": state}
+            assert server.client().get("/healthz", headers=traced).status_code == 200
+        assert server.stop() == 0
+    lines = [json.loads(line) for line in (todo.folder / "log").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["request"] * 3
+
+
 def test_a_request_that_the_server_failed_is_an_error(todo: Todo, collector: Collector) -> None:
     nowhere = {
         "DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app",
