@@ -85,7 +85,7 @@ class PublishedKeys:
 
     def keep_fresh(self) -> None:
         """Begins to fetch in the background where there are keys, older than they should be."""
-        if self._keys and self._now() - self._fetched > self._fresh and self._may_fetch():
+        if self._keys and self.age > self._fresh and self._may_fetch():
             self.refresh()
 
     async def algorithms(self) -> Sequence[str]:
@@ -111,7 +111,7 @@ class PublishedKeys:
         return self._now() - self._tried >= self._gap
 
     def _usable(self) -> Keys:
-        return self._keys if self._now() - self._fetched <= self._oldest else {}
+        return self._keys if self.age <= self._oldest else {}
 
     async def _hear_of_new_keys(self, enough: Callable[[], bool]) -> None:
         """Returns when there is enough, or after a fetch that began after the call: Better Auth publishes a key when it

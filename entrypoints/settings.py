@@ -1,5 +1,6 @@
 """What an operator decides, from the environment and `.env`. Whatever is wrong or missing is reported at once."""
 
+from functools import cache
 from hashlib import scrypt
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,6 +54,13 @@ def _secret(secret: SecretStr) -> SecretStr:
 def _address(url: str) -> str:
     origin(url)
     return url.rstrip("/")
+
+
+@cache
+def _derived(about: str) -> bytes:
+    """A key of what nobody may find out by trying one password after the other on what was sealed with it: each try
+    takes them as long as it takes here, some 50 milliseconds, once in a process."""
+    return scrypt(about.encode(), salt=b"todo cursors", n=2**14, r=8, p=1, dklen=32)
 
 
 class Settings(BaseSettings):
@@ -110,14 +118,10 @@ class Settings(BaseSettings):
 
     @property
     def cursor_key(self) -> bytes:
-        """The same for all processes on one database, by whichever of its hosts they reach it.
-
-        Users see what is sealed with it, and could find out the password by trying one after the other: each try takes
-        them as long as it takes here, some 50 milliseconds.
-        """
+        """The same for all processes on one database, by whichever of its hosts they reach it."""
         database = conninfo_to_dict(self.conninfo) if self.database_url else {}
         about = [database.get(part) for part in ("user", "password", "dbname")]
-        return scrypt(repr(about).encode(), salt=b"todo cursors", n=2**14, r=8, p=1, dklen=32)
+        return _derived(repr(about))
 
     @property
     def jwks_url(self) -> str | None:

@@ -99,7 +99,7 @@ def _lanes(lanes: Mapping[str, Lane[Any, Any]]) -> Iterator[Metric]:
 
 def _database(database: Pool) -> Iterator[Metric]:
     yield GaugeMetricFamily("todo_database_up", "1, or 0 while statements fail.", database.available)
-    yield CounterMetricFamily("todo_database_failures", "Calls to the database that failed.", database.failures)
+    yield CounterMetricFamily("todo_database_failures", "Statements that failed.", database.failures)
     pool: Any = database.engine.pool
     open_ = pool.checkedin() + pool.checkedout()
     yield GaugeMetricFamily("todo_database_connections_open", "Connections that are open or being made.", open_)
