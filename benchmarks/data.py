@@ -9,7 +9,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from adapters import embedded_postgres, schema
+from adapters import embedded_postgres
+from adapters.postgres import schema
 
 FOLDER = Path(__file__).with_name(".data") / "postgres"
 CALLERS = 200  # of each kind

@@ -39,7 +39,7 @@ def serve(
 @app.command()
 def migrate() -> None:
     """Bring the database's schema up to date. Safe to run by several at once."""
-    from adapters import schema
+    from adapters.postgres import schema
     from entrypoints import first_run, settings
 
     with first_run.with_database(settings.load()) as configured:
@@ -125,7 +125,7 @@ def main() -> None:
 def _words(failure: Exception) -> str | None:
     """What a person can do about it; None for a defect of ours."""
     from adapters.embedded_postgres import CannotStart
-    from adapters.schema import NotPermitted
+    from adapters.postgres.schema import NotPermitted
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.server import CannotListen, NotMigrated
     from entrypoints.settings import WrongSettings

@@ -8,8 +8,8 @@ from dependency_injector.providers import Dependency, Factory, Object, Singleton
 
 from adapters.better_auth import BetterAuthIdentityProvider
 from adapters.jwks import PublishedKeys
-from adapters.postgres import Pool
-from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import SqlModelTaskRepository
 from application.todo_list import TodoList
 from entrypoints.settings import Settings
 

@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adapters import schema
 from adapters.better_auth import BetterAuthIdentityProvider, sign
 from adapters.embedded_postgres import CannotStart
 from adapters.jwks import PublishedKeys
+from adapters.postgres import schema
 from domain.errors import IdentityUnavailable, NotAuthenticated, StorageUnavailable
 from domain.values import UserId
 from entrypoints import first_run, settings

@@ -16,8 +16,8 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
-from adapters import schema
 from adapters.better_auth import sign
+from adapters.postgres import schema
 from domain.errors import StorageUnavailable
 from domain.values import UserId
 from entrypoints import first_run, logs, settings

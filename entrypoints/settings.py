@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.better_auth import Expected, checked_secret
-from adapters.database_url import conninfo
+from adapters.postgres.url import conninfo
 
 _WRONG = object()  # in the place of another setting that is reported already
 

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from adapters import schema
 from adapters.embedded_postgres import running
-from adapters.postgres import Pool
+from adapters.postgres import schema
+from adapters.postgres.pool import Pool
 from tests.databases import fresh_database
 
 TEMPLATE = "todo_template"

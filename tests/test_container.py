@@ -1,6 +1,6 @@
 """dependency-injector does not check what it passes to constructors: every provider is built here, and used."""
 
-from adapters.postgres import Pool
+from adapters.postgres.pool import Pool
 from domain.task import Draft
 from domain.values import Title, UserId
 from entrypoints.container import Container

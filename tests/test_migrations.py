@@ -10,10 +10,10 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
-from adapters import schema
-from adapters.creation_table import CreationRow
-from adapters.database_url import direct
-from adapters.task_table import TaskRow
+from adapters.postgres import schema
+from adapters.postgres.creations import CreationRow
+from adapters.postgres.statements import TaskRow
+from adapters.postgres.url import direct
 from tests.databases import fresh_database
 
 
@@ -89,7 +89,7 @@ def _migrate_in_a_process(conninfo: str) -> None:
     import subprocess
     import sys
 
-    program = "import sys; from adapters import schema; schema.migrate(sys.argv[1])"
+    program = "import sys; from adapters.postgres import schema; schema.migrate(sys.argv[1])"
     root = Path(__file__).parents[1]
     subprocess.run([sys.executable, "-c", program, conninfo], check=True, cwd=root, capture_output=True)
 

@@ -16,8 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from adapters.better_auth import BetterAuthIdentityProvider
 from adapters.jwks import PublishedKeys
-from adapters.lanes import Lane
-from adapters.postgres import Pool
+from adapters.postgres.batching import Lane
+from adapters.postgres.pool import Pool
 from entrypoints.container import Container
 from entrypoints.metrics.requests import BOUNDS, Durations, RequestCounts
 

@@ -18,8 +18,8 @@ from hypothesis.stateful import (
 )
 
 from adapters.in_memory import InMemoryTaskRepository
-from adapters.postgres import Pool
-from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import SqlModelTaskRepository
 from application.ports import TaskRepository
 from domain.errors import DomainError, InvalidValue
 from domain.selection import Place, Selection

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Sequence
 
 import pytest
 
-from adapters import lanes
-from adapters.lanes import Lane
-from adapters.postgres import Pool
-from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.postgres import batching as lanes
+from adapters.postgres.batching import Lane
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import SqlModelTaskRepository
 from domain.errors import StorageUnavailable
 from domain.selection import Sort
 

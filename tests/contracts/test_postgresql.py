@@ -9,9 +9,10 @@ from typing import Any, ClassVar
 import psycopg
 import pytest
 
-from adapters import creation_table, task_table
-from adapters.postgres import Pool
-from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.postgres import creations as creation_table
+from adapters.postgres import statements as task_table
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import SqlModelTaskRepository
 from application.ports import KEY_LIFETIME
 from domain.errors import StorageUnavailable
 from domain.selection import Selection, Sort

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.in_memory import InMemoryTaskRepository
-from adapters.postgres import Pool
-from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import SqlModelTaskRepository
 from application.ports import TaskRepository
 from domain.errors import TaskNotFound
 from domain.task import Draft, Task

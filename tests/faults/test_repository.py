@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from adapters import postgres
-from adapters.postgres import Pool
-from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.postgres import pool as postgres
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import SqlModelTaskRepository
 from domain.errors import StorageUnavailable, TaskNotFound
 from domain.task import Task
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, append

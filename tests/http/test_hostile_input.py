@@ -10,8 +10,8 @@ from dependency_injector.providers import Object
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.postgres import Pool
-from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import SqlModelTaskRepository
 from entrypoints.container import Container
 from tests.http.conftest import Contract, bearer, client, faults, is_problem
 

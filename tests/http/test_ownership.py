@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.in_memory import InMemoryIdentityProvider
-from adapters.postgres import Pool
-from adapters.sqlmodel_tasks import SqlModelTaskRepository
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import SqlModelTaskRepository
 from domain.values import UserId
 from entrypoints.container import Container
 from tests.http.conftest import client, container

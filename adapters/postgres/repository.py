@@ -10,10 +10,10 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from adapters.creation_table import ADD_ONCE, KNOWN, Creation
-from adapters.lanes import Lane
-from adapters.postgres import OutcomeUnknown, Pool, deadline
-from adapters.task_table import ADD, GET, PAGES, REMOVE, SAVE, SETTLE, each
+from adapters.postgres.batching import Lane
+from adapters.postgres.creations import ADD_ONCE, KNOWN, Creation
+from adapters.postgres.pool import OutcomeUnknown, Pool, deadline
+from adapters.postgres.statements import ADD, GET, PAGES, REMOVE, SAVE, SETTLE, each
 from application.ports import TaskRepository
 from domain.errors import KeyReused, StorageUnavailable, TaskNotFound
 from domain.selection import ALL, Place, Selection, Sort

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from adapters.database_url import CONNECT_SECONDS, is_pooled
+from adapters.postgres.url import CONNECT_SECONDS, is_pooled
 from domain.errors import StorageUnavailable
 
 _log = structlog.get_logger()

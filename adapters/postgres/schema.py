@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from adapters.database_url import CONNECT_SECONDS, direct
+from adapters.postgres.url import CONNECT_SECONDS, direct
 from domain.errors import StorageUnavailable
 
 if TYPE_CHECKING:

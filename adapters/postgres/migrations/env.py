@@ -6,8 +6,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from adapters import creation_table, task_table  # noqa: F401  (for their tables)
-from adapters.database_url import CONNECT_SECONDS
+from adapters.postgres import creations, statements  # noqa: F401  (for their tables)
+from adapters.postgres.url import CONNECT_SECONDS
 
 LOCK = 0x746F646F  # "todo"; any number will do, as long as every version of this project takes the same
 
