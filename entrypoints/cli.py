@@ -63,7 +63,7 @@ def token(
 ) -> None:
     """Print a token for development, signed with the shared secret; a first run makes its secret."""
     seconds = _seconds(expires)
-    from adapters.better_auth import sign
+    from adapters.better_auth.identity import sign
     from domain.values import UserId
     from entrypoints import first_run, settings
 

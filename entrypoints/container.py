@@ -6,8 +6,8 @@ from functools import partial
 from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Factory, Object, Singleton
 
-from adapters.better_auth import BetterAuthIdentityProvider
-from adapters.jwks import PublishedKeys
+from adapters.better_auth.identity import BetterAuthIdentityProvider
+from adapters.better_auth.jwks import PublishedKeys
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import SqlModelTaskRepository
 from application.todo_list import TodoList

@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from adapters.better_auth import BetterAuthIdentityProvider, sign
+from adapters.better_auth.identity import BetterAuthIdentityProvider, sign
+from adapters.better_auth.jwks import PublishedKeys
 from adapters.embedded_postgres import CannotStart
-from adapters.jwks import PublishedKeys
 from adapters.postgres import schema
 from domain.errors import IdentityUnavailable, NotAuthenticated, StorageUnavailable
 from domain.values import UserId

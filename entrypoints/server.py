@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
-from adapters.better_auth import sign
+from adapters.better_auth.identity import sign
 from adapters.postgres import schema
 from domain.errors import StorageUnavailable
 from domain.values import UserId

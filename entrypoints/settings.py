@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from adapters.better_auth import Expected, checked_secret
+from adapters.better_auth.identity import Expected, checked_secret
 from adapters.postgres.url import conninfo
 
 _WRONG = object()  # in the place of another setting that is reported already

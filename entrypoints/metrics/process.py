@@ -14,8 +14,8 @@ from typing import Any
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
-from adapters.better_auth import BetterAuthIdentityProvider
-from adapters.jwks import PublishedKeys
+from adapters.better_auth.identity import BetterAuthIdentityProvider
+from adapters.better_auth.jwks import PublishedKeys
 from adapters.postgres.batching import Lane
 from adapters.postgres.pool import Pool
 from entrypoints.container import Container

@@ -12,7 +12,7 @@ from typing import Self
 import httpx2
 import pytest
 
-from adapters.better_auth import Expected, sign
+from adapters.better_auth.identity import Expected, sign
 from domain.values import UserId
 from entrypoints.settings import Settings
 

@@ -18,8 +18,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from adapters.better_auth import Expected, sign
-from adapters.jwks import PublishedKeys
+from adapters.better_auth.identity import Expected, sign
+from adapters.better_auth.jwks import PublishedKeys
 from domain.values import UserId
 from entrypoints.metrics.requests import BOUNDS, RequestCounts
 from tests.cli.conftest import PATIENCE, Serving, Todo

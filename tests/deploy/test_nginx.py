@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from adapters.better_auth import Expected, sign
+from adapters.better_auth.identity import Expected, sign
 from domain.values import UserId
 from tests.deploy.conftest import Site
 from tests.deploy.nginx import free_port, nginx

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.better_auth import Expected, sign
+from adapters.better_auth.identity import Expected, sign
 from domain.values import UserId
 from tests.cli.conftest import PATIENCE, Serving, Todo
 from tests.e2e.conftest import CLIENT, USES, compile_typescript

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import httpx2
 
-from adapters.better_auth import Expected, sign
+from adapters.better_auth.identity import Expected, sign
 from domain.values import UserId
 
 Contract = Literal[1, 2]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.better_auth import Expected, sign
+from adapters.better_auth.identity import Expected, sign
 from domain.values import UserId
 from tests.faults.load import Load, User
 from tests.faults.program import program

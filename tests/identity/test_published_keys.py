@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.jwks import LONGEST_SET, MOST_KEYS, MOST_WAITING, PublishedKeys
+from adapters.better_auth.jwks import LONGEST_SET, MOST_KEYS, MOST_WAITING, PublishedKeys
 from domain.errors import IdentityUnavailable
 from tests.identity.issuer import ALGORITHMS, Behaviour, KeyServer, answer, key_server, key_set, public_jwk
 

@@ -11,8 +11,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from adapters.better_auth import MOST_REMEMBERED, BetterAuthIdentityProvider, Expected
-from adapters.jwks import PublishedKeys
+from adapters.better_auth.identity import MOST_REMEMBERED, BetterAuthIdentityProvider, Expected
+from adapters.better_auth.jwks import PublishedKeys
 from domain.errors import CredentialsExpired, IdentityUnavailable, NotAuthenticated
 from tests.identity.issuer import (
     ALGORITHMS,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.better_auth import PUBLIC_SECRET, BetterAuthIdentityProvider, Expected, sign
+from adapters.better_auth.identity import PUBLIC_SECRET, BetterAuthIdentityProvider, Expected, sign
 from domain.errors import CredentialsExpired, NotAuthenticated, SessionTokenSent
 from domain.values import UserId
 

@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 from jwt.types import Options
 
-from adapters.jwks import ALGORITHMS, PublishedKeys
+from adapters.better_auth.jwks import ALGORITHMS, PublishedKeys
 from application.ports import IdentityProvider
 from domain.errors import CredentialsExpired, InvalidValue, NotAuthenticated, SessionTokenSent
 from domain.values import UserId

@@ -1,0 +1,1 @@
+"""Better Auth: who is calling, by its JWTs and its key set."""
