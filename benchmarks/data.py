@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from adapters import embedded_postgres
 from adapters.postgres import schema
+from entrypoints.cli import local_postgres
 
 FOLDER = Path(__file__).with_name(".data") / "postgres"
 CALLERS = 200  # of each kind
@@ -71,7 +71,7 @@ class Database:
 @contextmanager
 def databases(*names: str) -> Iterator[Sequence[Database]]:
     """Empty ones, with the schema of our migrations; gone when the context closes."""
-    with embedded_postgres.running(FOLDER) as server:
+    with local_postgres.running(FOLDER) as server:
         _on(server, *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in _QUIET.items()))
         _on(server, "SELECT pg_reload_conf()")
         drop = [f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names]

@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from adapters.embedded_postgres import running
 from adapters.postgres import schema
 from adapters.postgres.pool import Pool
+from entrypoints.cli.local_postgres import running
 from tests.databases import fresh_database
 
 TEMPLATE = "todo_template"

@@ -23,10 +23,10 @@ from entrypoints.http.cursors import Cursors
 from entrypoints.http.errors import Errors
 from entrypoints.http.request_log import RequestLog
 from entrypoints.http.routing import App
-from entrypoints.logs import configure
-from entrypoints.metrics import FOLDER
-from entrypoints.metrics.requests import RequestCounts
-from entrypoints.workers import leave_with_parent
+from entrypoints.observability import METRICS_FOLDER as FOLDER
+from entrypoints.observability.logs import configure
+from entrypoints.observability.request_metrics import RequestCounts
+from entrypoints.server.workers import leave_with_parent
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -100,7 +100,7 @@ async def _lifespan(
 
 @asynccontextmanager
 async def _telling(container: Container, counts: RequestCounts) -> AsyncIterator[None]:
-    from entrypoints.metrics.process import tell
+    from entrypoints.observability.collectors import tell
 
     listening = await tell(container, counts, Path(os.environ[FOLDER]))
     yield
@@ -112,7 +112,7 @@ def _traces() -> "TracerProvider | None":
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return None
     try:
-        from entrypoints.http.tracing import provider
+        from entrypoints.observability.tracing import provider
     except ModuleNotFoundError:
         _log.warning("no tracing", reason="OTEL_EXPORTER_OTLP_ENDPOINT is set, but requirements-otel.txt not installed")
         return None
@@ -120,12 +120,12 @@ def _traces() -> "TracerProvider | None":
 
 
 async def _sent(traces: "TracerProvider") -> None:
-    from entrypoints.http.tracing import send_rest
+    from entrypoints.observability.tracing import send_rest
 
     await send_rest(traces)
 
 
 def _tracing(traces: "TracerProvider") -> Middleware:
-    from entrypoints.http.tracing import Tracing
+    from entrypoints.observability.tracing import Tracing
 
     return Middleware(Tracing, tracers=traces)

@@ -9,7 +9,7 @@ from secrets import token_hex
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from entrypoints.metrics.requests import RequestCounts
+from entrypoints.observability.request_metrics import RequestCounts
 
 _log = structlog.get_logger()
 _ALSO = ("code", "trace_id")  # of errors, and of requests that are traced

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from adapters.better_auth.identity import Expected, sign
 from adapters.better_auth.jwks import PublishedKeys
 from domain.values import UserId
-from entrypoints.metrics.requests import BOUNDS, RequestCounts
+from entrypoints.observability.request_metrics import BOUNDS, RequestCounts
 from tests.cli.conftest import PATIENCE, Serving, Todo
 
 ROOT = Path(__file__).parents[2]

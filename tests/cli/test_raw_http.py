@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 from starlette.types import Send
 
-from entrypoints.http import protocol
-from entrypoints.http.protocol import LARGEST_HEAD
+from entrypoints.server import protocol
+from entrypoints.server.protocol import LARGEST_HEAD
 from tests.cli.conftest import PATIENCE, Serving, Todo
 
 

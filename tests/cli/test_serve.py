@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from adapters.embedded_postgres import running
 from adapters.postgres import schema
+from entrypoints.cli.local_postgres import running
 from tests.cli.conftest import PATIENCE, Todo
 from tests.databases import fresh_database, url
 

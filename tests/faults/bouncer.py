@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from adapters import embedded_postgres
+from entrypoints.cli import local_postgres
 from tests.faults.cluster import Cluster
 
 SESSIONS = 4  # with the database
@@ -47,7 +47,7 @@ class Bouncer:
     async def start(self) -> None:
         program = shutil.which("pgbouncer", path=os.defpath + ":/usr/sbin")
         assert program, "pgbouncer is missing: sh tests/faults/install.sh"
-        command = [*embedded_postgres._unprivileged(), program, "--quiet", str(self._configuration)]
+        command = [*local_postgres._unprivileged(), program, "--quiet", str(self._configuration)]
         self._process = await asyncio.to_thread(subprocess.Popen, command)
         async with asyncio.timeout(10):
             while True:

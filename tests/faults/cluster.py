@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from adapters import embedded_postgres
+from entrypoints.cli import local_postgres
 
 # A killed process loses nothing that it handed to the kernel, so fsync may rest; what is committed is handed over.
 SETTINGS = {
@@ -34,7 +34,7 @@ class Cluster:
     def __init__(self, data: Path) -> None:
         self._data = data
         self._log = data.with_suffix(".log")
-        self._before = [*embedded_postgres._unprivileged()]
+        self._before = [*local_postgres._unprivileged()]
         self._pid: int | None = None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
@@ -44,7 +44,7 @@ class Cluster:
         return make_conninfo("sslmode=disable", host="127.0.0.1", port=self.port, user=user, dbname=database)
 
     async def create(self) -> None:
-        await asyncio.to_thread(embedded_postgres._create, self._data, embedded_postgres._binaries())
+        await asyncio.to_thread(local_postgres._create, self._data, local_postgres._binaries())
         await self.start()
         await self.execute("CREATE ROLE todo LOGIN", database="postgres")
         await self.execute("CREATE DATABASE todo OWNER todo", database="postgres")
@@ -53,8 +53,8 @@ class Cluster:
         """The moment from which it answered."""
         settings = {**SETTINGS, "port": str(self.port)}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
-        program = embedded_postgres._binaries() / "postgres"
-        self._pid = embedded_postgres._spawn([*self._before, str(program), "-D", str(self._data), *options], self._log)
+        program = local_postgres._binaries() / "postgres"
+        self._pid = local_postgres._spawn([*self._before, str(program), "-D", str(self._data), *options], self._log)
         return await self.when_it_answers()
 
     async def when_it_answers(self) -> float:
@@ -85,7 +85,7 @@ class Cluster:
     async def _is_gone(self) -> None:
         assert self._pid is not None
         for _ in range(STOP_SECONDS * 100):
-            if embedded_postgres._gone(self._pid, self._data):
+            if local_postgres._gone(self._pid, self._data):
                 break
             await asyncio.sleep(0.01)
         else:

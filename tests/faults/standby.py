@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from adapters import embedded_postgres
+from entrypoints.cli import local_postgres
 from tests.faults.cluster import Cluster, running
 
 
@@ -16,7 +16,7 @@ class Pair:
 
     async def join(self) -> None:
         """From now on no commit is answered before the standby has written it down."""
-        program = embedded_postgres._binaries() / "pg_basebackup"
+        program = local_postgres._binaries() / "pg_basebackup"
         of = ["--host=127.0.0.1", f"--port={self.primary.port}", "--username=postgres"]
         how = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
         copy = [*self.standby._before, str(program), f"--pgdata={self.standby._data}", *of, *how]

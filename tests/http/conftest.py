@@ -13,7 +13,7 @@ from dependency_injector.providers import Callable, Object
 from adapters.in_memory import InMemoryTaskRepository
 from entrypoints.container import Container
 from entrypoints.http.app import create
-from entrypoints.logs import configure
+from entrypoints.observability.logs import configure
 from entrypoints.settings import Settings
 
 configure()

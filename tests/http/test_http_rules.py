@@ -17,7 +17,7 @@ from domain.values import Title, UserId
 from entrypoints.container import Container
 from entrypoints.http.app import create
 from entrypoints.http.errors import ANSWERS, TITLES
-from entrypoints.metrics.requests import RequestCounts
+from entrypoints.observability.request_metrics import RequestCounts
 from tests.http.conftest import FRONTEND, Contract, bearer, client, is_problem
 
 Client = httpx2.AsyncClient

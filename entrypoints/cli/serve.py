@@ -20,11 +20,13 @@ from adapters.better_auth.identity import sign
 from adapters.postgres import schema
 from domain.errors import StorageUnavailable
 from domain.values import UserId
-from entrypoints import first_run, logs, settings
-from entrypoints.http.draining import DrainingProtocol
-from entrypoints.listening import Server
+from entrypoints import settings
+from entrypoints.cli import zero_config as first_run
+from entrypoints.observability import logs
+from entrypoints.server.draining import DrainingProtocol
+from entrypoints.server.server import Server
+from entrypoints.server.workers import Workers
 from entrypoints.settings import Settings
-from entrypoints.workers import Workers
 
 DRAIN_SECONDS = 8  # that requests in flight have to finish after SIGTERM
 KEEP_ALIVE_SECONDS = 75  # longer than the proxies in front wait, or they reuse a connection that is being closed
@@ -85,7 +87,7 @@ def _exposing(configured: Settings) -> Iterator[str | None]:
     if configured.metrics_port is None:
         yield None
         return
-    from entrypoints.metrics.exposition import exposed
+    from entrypoints.observability.exporter import exposed
 
     host, port = configured.metrics_host, configured.metrics_port
     with ExitStack() as exposing:

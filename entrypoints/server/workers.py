@@ -11,7 +11,7 @@ import uvicorn
 from uvicorn.config import Config
 from uvicorn.supervisors import Multiprocess, multiprocess
 
-from entrypoints.listening import Server
+from entrypoints.server.server import Server
 
 START_SECONDS = 60  # that the first worker may take
 

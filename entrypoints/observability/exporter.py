@@ -23,7 +23,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-from entrypoints.metrics import FOLDER
+from entrypoints.observability import METRICS_FOLDER as FOLDER
 
 PATIENCE = 1.0  # seconds that a process may take to answer
 

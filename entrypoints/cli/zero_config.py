@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from adapters.better_auth.identity import checked_secret
-from adapters.embedded_postgres import running
+from entrypoints.cli.local_postgres import running
 from entrypoints.settings import Settings
 
 FOLDER = Path(".todo")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider, sign
 from adapters.better_auth.jwks import PublishedKeys
-from adapters.embedded_postgres import CannotStart
 from adapters.postgres import schema
 from domain.errors import IdentityUnavailable, NotAuthenticated, StorageUnavailable
 from domain.values import UserId
-from entrypoints import first_run, settings
+from entrypoints import settings
+from entrypoints.cli import zero_config as first_run
+from entrypoints.cli.local_postgres import CannotStart
 from entrypoints.settings import Settings, WrongSettings
 
 

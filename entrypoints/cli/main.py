@@ -31,7 +31,7 @@ def serve(
     Without DATABASE_URL it brings a private PostgreSQL along and migrates it.
     Any other database must have been migrated.
     """
-    from entrypoints import server
+    from entrypoints.cli import serve as server
 
     server.serve(host, port, workers=workers, reload=reload)
 
@@ -40,7 +40,8 @@ def serve(
 def migrate() -> None:
     """Bring the database's schema up to date. Safe to run by several at once."""
     from adapters.postgres import schema
-    from entrypoints import first_run, settings
+    from entrypoints import settings
+    from entrypoints.cli import zero_config as first_run
 
     with first_run.with_database(settings.load()) as configured:
         before = schema.revision(configured.conninfo)
@@ -65,7 +66,8 @@ def token(
     seconds = _seconds(expires)
     from adapters.better_auth.identity import sign
     from domain.values import UserId
-    from entrypoints import first_run, settings
+    from entrypoints import settings
+    from entrypoints.cli import zero_config as first_run
 
     configured = first_run.with_secret(settings.load())
     if not configured.secrets:
@@ -94,8 +96,8 @@ def doctor(
     import json
     from dataclasses import asdict
 
-    from entrypoints import doctor as examination
-    from entrypoints import logs
+    from entrypoints.cli import doctor as examination
+    from entrypoints.observability import logs
 
     logs.configure()
     found = []
@@ -124,10 +126,10 @@ def main() -> None:
 
 def _words(failure: Exception) -> str | None:
     """What a person can do about it; None for a defect of ours."""
-    from adapters.embedded_postgres import CannotStart
     from adapters.postgres.schema import NotPermitted
     from domain.errors import InvalidValue, StorageUnavailable
-    from entrypoints.server import CannotListen, NotMigrated
+    from entrypoints.cli.local_postgres import CannotStart
+    from entrypoints.cli.serve import CannotListen, NotMigrated
     from entrypoints.settings import WrongSettings
 
     match failure:

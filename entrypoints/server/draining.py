@@ -1,6 +1,6 @@
 """Connections of a process that stops: no request is lost that is on its way into one."""
 
-from entrypoints.http.protocol import Protocol
+from entrypoints.server.protocol import Protocol
 
 LINGER_SECONDS = 1.0  # after SIGTERM; proxies in front close connections that lie idle sooner than this
 

@@ -19,7 +19,7 @@ from adapters.better_auth.jwks import PublishedKeys
 from adapters.postgres.batching import Lane
 from adapters.postgres.pool import Pool
 from entrypoints.container import Container
-from entrypoints.metrics.requests import BOUNDS, Durations, RequestCounts
+from entrypoints.observability.request_metrics import BOUNDS, Durations, RequestCounts
 
 
 async def tell(container: Container, counts: RequestCounts, folder: Path) -> asyncio.Server:

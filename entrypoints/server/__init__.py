@@ -1,0 +1,1 @@
+"""Everything that extends uvicorn: its HTTP parser, its shutdown and its workers."""
