@@ -13,7 +13,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from entrypoints.http.app import create
-from entrypoints.http.routing import Operation
+from entrypoints.http.express import Operation
 from tests.http.conftest import container
 
 ROOT = Path(__file__).parents[1]
@@ -78,7 +78,7 @@ def test_dependency_injector_appears_in_one_file() -> None:
 def test_only_the_lists_know_whose_tasks_a_request_is_about() -> None:
     """Routes are handed a TodoList: none of them can name an owner."""
     for name in ("tasks", "user_tasks"):
-        tree = ast.parse((ROOT / f"entrypoints/http/{name}.py").read_text())
+        tree = ast.parse((ROOT / f"entrypoints/http/contracts/{name}.py").read_text())
         words = {getattr(node, "id", None) or getattr(node, "attr", None) for node in ast.walk(tree)}
         assert {"MyList", "ListOfUser"} & words
         assert not {"caller", "UserId", "acting_as", "user_id", "owner"} & words

@@ -15,14 +15,15 @@ from starlette.middleware import Middleware
 
 from entrypoints import settings
 from entrypoints.container import Container
-from entrypoints.http import docs, health, openapi, tasks, user_tasks
-from entrypoints.http.authentication import Authentication
-from entrypoints.http.body import BodyLimit
-from entrypoints.http.cors import Cors
+from entrypoints.http import docs, health, openapi
+from entrypoints.http.contracts import tasks, user_tasks
 from entrypoints.http.cursors import Cursors
-from entrypoints.http.errors import Errors
-from entrypoints.http.request_log import RequestLog
-from entrypoints.http.routing import App
+from entrypoints.http.express import App
+from entrypoints.http.json_body import BodyLimit
+from entrypoints.http.middleware.authentication import Authentication
+from entrypoints.http.middleware.cors import Cors
+from entrypoints.http.middleware.request_log import RequestLog
+from entrypoints.http.problem import Errors
 from entrypoints.observability import METRICS_FOLDER as FOLDER
 from entrypoints.observability.logs import configure
 from entrypoints.observability.request_metrics import RequestCounts

@@ -4,7 +4,7 @@ from importlib.resources import files
 
 from starlette.responses import Response
 
-from entrypoints.http.routing import Operation
+from entrypoints.http.express import Operation
 
 _POLICY = "; ".join(
     (

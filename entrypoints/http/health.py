@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from entrypoints.http.routing import Operation
+from entrypoints.http.express import Operation
 
 router = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"), route_class=Operation)
 

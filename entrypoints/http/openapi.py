@@ -11,8 +11,8 @@ from typing_extensions import TypedDict
 
 from application.todo_list import PAGE
 from domain.errors import IdentityUnavailable, InvalidValue, StorageUnavailable, TaskChanged
-from entrypoints.http.body import Body
-from entrypoints.http.errors import ANSWERS, CODES, STATUS_IN_USER_CONTRACT, TITLES
+from entrypoints.http.json_body import Body
+from entrypoints.http.problem import ANSWERS, CODES, STATUS_IN_USER_CONTRACT, TITLES
 
 DESCRIPTION = """To-do lists of many users; everybody sees and changes only their own tasks.
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from entrypoints.http.errors import Answer, body
+from entrypoints.http.problem import Answer, body
 
 LARGEST_HEAD = 32 * 1024  # bytes of request line and header fields
 HEAD_SECONDS = 10  # from a connection's or a request's first moment to the end of its head

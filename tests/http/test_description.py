@@ -10,7 +10,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from entrypoints.http.app import create
-from entrypoints.http.fields import TaskBody
+from entrypoints.http.representation import TaskBody
 from tests.http.conftest import bearer, container
 
 DOCUMENT = create(container()).openapi()

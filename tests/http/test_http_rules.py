@@ -16,7 +16,7 @@ from domain.task import Draft, Task
 from domain.values import Title, UserId
 from entrypoints.container import Container
 from entrypoints.http.app import create
-from entrypoints.http.errors import ANSWERS, TITLES
+from entrypoints.http.problem import ANSWERS, TITLES
 from entrypoints.observability.request_metrics import RequestCounts
 from tests.http.conftest import FRONTEND, Contract, bearer, client, is_problem
 

@@ -7,7 +7,7 @@ import pytest
 from fastapi import Body, Cookie, Depends, Header, Query
 from starlette.responses import Response
 
-from entrypoints.http.routing import Operation
+from entrypoints.http.express import Operation
 
 
 async def _in_query(word: Annotated[str, Query()]) -> Response:

@@ -14,9 +14,9 @@ from application.todo_list import TodoList
 from domain.errors import InvalidValue
 from domain.selection import ALL, Selection, Sort
 from domain.values import SearchText
-from entrypoints.http.conditions import unless_known
 from entrypoints.http.cursors import Cursors
-from entrypoints.http.fields import all_of, several
+from entrypoints.http.etags import unless_known
+from entrypoints.http.representation import all_of, several
 
 LONGEST_PAGE = 200  # tasks
 

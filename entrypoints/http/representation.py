@@ -23,7 +23,7 @@ from typing_extensions import TypedDict
 from domain.errors import InvalidValue
 from domain.task import Task
 from domain.values import IdempotencyKey, TaskId
-from entrypoints.http.conditions import tag_of_list, tag_of_task
+from entrypoints.http.etags import tag_of_list, tag_of_task
 
 _STORABLE = r"^[^\u0000]*$"
 _VISIBLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"  # at least one character that strip() would keep

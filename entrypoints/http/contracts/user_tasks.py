@@ -12,12 +12,12 @@ from starlette.responses import Response
 
 from domain.task import Changes, Draft
 from domain.values import Description, Title
-from entrypoints.http.body import Body
-from entrypoints.http.conditions import Known, Seen, unless_known
-from entrypoints.http.fields import TEXT, Completion, Id, Key, TaskBody, created, one
-from entrypoints.http.lists import ListOfUser
-from entrypoints.http.query import Asked, answer
-from entrypoints.http.routing import Operation
+from entrypoints.http.etags import Known, Seen, unless_known
+from entrypoints.http.express import Operation
+from entrypoints.http.json_body import Body
+from entrypoints.http.list_query import Asked, answer
+from entrypoints.http.owner import ListOfUser
+from entrypoints.http.representation import TEXT, Completion, Id, Key, TaskBody, created, one
 
 router = APIRouter(
     prefix="/api/{user_id}/tasks",

@@ -1,0 +1,1 @@
+"""The HTTP contracts, a file each."""

@@ -1,0 +1,1 @@
+"""ASGI middleware, outermost first: request log, CORS, errors, authentication, body limit."""
