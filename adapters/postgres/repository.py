@@ -16,7 +16,7 @@ from adapters.postgres.pool import OutcomeUnknown, Pool, deadline
 from adapters.postgres.statements import ADD, GET, PAGES, REMOVE, SAVE, SETTLE, each
 from application.ports import TaskRepository
 from domain.errors import KeyReused, StorageUnavailable, TaskNotFound
-from domain.selection import ALL, Place, Selection, Sort
+from domain.listing import ALL, Position, Selection, Sort
 from domain.task import Draft, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
@@ -90,7 +90,7 @@ class SqlModelTaskRepository(TaskRepository):
         return await self._get(owner, task_id, deadline())
 
     async def page(
-        self, owner: UserId, selection: Selection = ALL, *, after: Place | None = None, limit: int
+        self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
     ) -> Sequence[Task]:
         until, question = deadline(), (owner, selection, after, limit)
         if selection.search is None:
@@ -153,10 +153,10 @@ class SqlModelTaskRepository(TaskRepository):
         pause, state = SHORTEST_PAUSE, None
         while True:
             if seen is not None:
-                state = (await self._get(owner, task_id, until)).seen(seen).updated_at
+                state = (await self._get(owner, task_id, until)).matching(seen).updated_at
             if await self._removing.ask((owner, task_id, state), until):
                 return
-            (await self._get(owner, task_id, until)).seen(seen)
+            (await self._get(owner, task_id, until)).matching(seen)
             pause = await _pause(pause)  # it is there, so somebody else holds it, or did
 
     async def _remove_again(
@@ -237,7 +237,7 @@ class SqlModelTaskRepository(TaskRepository):
         return [found.get(key) for key in asked]
 
     async def _page_all(
-        self, asked: Sequence[tuple[UserId, Selection, Place | None, int]], until: float
+        self, asked: Sequence[tuple[UserId, Selection, Position | None, int]], until: float
     ) -> Sequence[Sequence[Task]]:
         """Of selections in one order, all of them with a search or all without."""
         _, selection, *_ = asked[0]

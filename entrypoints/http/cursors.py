@@ -9,7 +9,7 @@ from hmac import compare_digest
 import orjson
 
 from domain.errors import InvalidValue
-from domain.selection import Place, Selection, Sort
+from domain.listing import Position, Selection, Sort
 from domain.values import TaskId, Title, UserId
 
 _SEAL_BYTES = 16
@@ -24,11 +24,11 @@ class Cursors:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def write(self, place: Place, owner: UserId, selection: Selection) -> str:
+    def write(self, place: Position, owner: UserId, selection: Selection) -> str:
         body = orjson.dumps([place.value, place.id])
         return _text(self._seal(body, owner, selection) + body)
 
-    def read(self, text: str, owner: UserId, selection: Selection) -> Place:
+    def read(self, text: str, owner: UserId, selection: Selection) -> Position:
         """Raises InvalidValue for what was not written here, or for another owner or selection."""
         sealed = _bytes(text)
         body = sealed[_SEAL_BYTES:]
@@ -44,18 +44,18 @@ class Cursors:
         return blake2b(orjson.dumps(about) + body, key=self._key, digest_size=_SEAL_BYTES).digest()
 
 
-def _place(body: bytes, sort: Sort) -> Place | None:
+def _place(body: bytes, sort: Sort) -> Position | None:
     """Parsed although it was sealed: where the database has no password, anybody can make the seal."""
     try:
         value, task_id = orjson.loads(body)
         match sort:
             case Sort.CREATED:
-                return Place(None, TaskId(task_id))
+                return Position(None, TaskId(task_id))
             case Sort.UPDATED:
                 time = datetime.fromisoformat(value)
-                return Place(time, TaskId(task_id)) if time.tzinfo else None
+                return Position(time, TaskId(task_id)) if time.tzinfo else None
             case Sort.TITLE:
-                return Place(Title(value), TaskId(task_id))
+                return Position(Title(value), TaskId(task_id))
     except (ValueError, TypeError):
         return None
 

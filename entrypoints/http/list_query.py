@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from application.todo_list import TodoList
 from domain.errors import InvalidValue
-from domain.selection import ALL, Selection, Sort
-from domain.values import SearchText
+from domain.listing import ALL, Selection, Sort
+from domain.search import SearchText
 from entrypoints.http.cursors import Cursors
 from entrypoints.http.etags import unless_known
 from entrypoints.http.representation import all_of, several

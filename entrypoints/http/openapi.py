@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from application.todo_list import PAGE
+from application.todo_list import CHUNK
 from domain.errors import IdentityUnavailable, InvalidValue, StorageUnavailable, TaskChanged
 from entrypoints.http.json_body import Body
 from entrypoints.http.problem import ANSWERS, CODES, STATUS_IN_USER_CONTRACT, TITLES
@@ -110,7 +110,7 @@ def _complete(operation: dict[str, Any], route: APIRoute, schemas: dict[str, Any
 
 
 def _tell_of_conditions(operation: dict[str, Any], responses: dict[str, Any]) -> None:
-    tag = {"ETag": _header(f"RFC 9110 section 8.8.3. A list of more than {PAGE} tasks has none.")}
+    tag = {"ETag": _header(f"RFC 9110 section 8.8.3. A list of more than {CHUNK} tasks has none.")}
     for status in responses.keys() & {"200", "201"}:
         responses[status]["headers"] |= tag
     sent = {parameter["name"] for parameter in operation.get("parameters", ())}

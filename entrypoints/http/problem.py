@@ -22,10 +22,10 @@ from domain.errors import (
     KeyReused,
     NotAuthenticated,
     NotYours,
-    SessionTokenSent,
     StorageUnavailable,
     TaskChanged,
     TaskNotFound,
+    WrongCredentialType,
 )
 
 _log = structlog.get_logger()
@@ -45,7 +45,7 @@ ANSWERS: Mapping[type[DomainError], Answer] = {
     CredentialsMissing: Answer(401, "missing_token", "Missing bearer token"),
     NotAuthenticated: Answer(401, "invalid_token", "Invalid or expired token"),
     CredentialsExpired: Answer(401, "expired_token", "Invalid or expired token"),
-    SessionTokenSent: Answer(401, "session_token", "Invalid or expired token"),
+    WrongCredentialType: Answer(401, "session_token", "Invalid or expired token"),
     IdentityUnavailable: Answer(503, "identity_unavailable", "Tokens cannot be checked now, try again"),
     NotYours: Answer(403, "not_yours", "These tasks belong to another user"),
     KeyReused: Answer(422, "idempotency_key_reused", "This Idempotency-Key was used for another task"),
@@ -130,8 +130,8 @@ def _answer(scope: Scope, failure: Exception) -> Response:
         case InvalidValue():
             errors = [{"field": failure.field, "message": str(failure)}]
             return _problem(scope, _in_contract(scope, InvalidValue), errors=errors)
-        case SessionTokenSent():
-            return _problem(scope, ANSWERS[SessionTokenSent], hint=str(failure))
+        case WrongCredentialType():
+            return _problem(scope, ANSWERS[WrongCredentialType], hint=str(failure))
         case DomainError():
             return _problem(scope, _in_contract(scope, type(failure)))
         case HTTPException() if failure.status_code in _OF_HTTP:

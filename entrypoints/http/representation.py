@@ -160,7 +160,9 @@ def _key(
     ] = None,
 ) -> IdempotencyKey | None:
     if key is not None and not _VISIBLE_ASCII.fullmatch(key):
-        raise InvalidValue(IdempotencyKey.FIELD, "must be visible ASCII characters without blanks")
+        raise InvalidValue("Idempotency-Key", "must be visible ASCII characters without blanks")
+    if key is not None and len(key) > IdempotencyKey.LONGEST:
+        raise InvalidValue("Idempotency-Key", f"must have 1 to {IdempotencyKey.LONGEST} characters")
     return None if key is None else IdempotencyKey(key)
 
 

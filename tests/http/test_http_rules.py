@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from adapters.in_memory import InMemoryTaskRepository
 from domain.errors import DomainError, StorageUnavailable
-from domain.selection import ALL, Place, Selection
+from domain.listing import ALL, Position, Selection
 from domain.task import Draft, Task
 from domain.values import Title, UserId
 from entrypoints.container import Container
@@ -41,7 +41,7 @@ class BreakingOffTaskRepository(InMemoryTaskRepository):
     pages = 2
 
     async def page(
-        self, owner: UserId, selection: Selection = ALL, *, after: Place | None = None, limit: int
+        self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
     ) -> Sequence[Task]:
         self.pages -= 1
         if self.pages < 0:

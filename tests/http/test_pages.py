@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import InvalidValue
-from domain.selection import Place, Selection, Sort
+from domain.listing import Position, Selection, Sort
 from domain.task import Task
 from domain.values import TaskId, UserId
 from entrypoints.http.cursors import Cursors
@@ -118,7 +118,7 @@ CURSORS = Cursors(b"a key")
 
 @given(tasks, owners, selections)
 def test_a_cursor_is_read_as_it_was_written(task: Task, owner: UserId, selection: Selection) -> None:
-    place = selection.place(task)
+    place = selection.position(task)
     assert CURSORS.read(CURSORS.write(place, owner, selection), owner, selection) == place
 
 
@@ -126,14 +126,14 @@ def test_a_cursor_is_read_as_it_was_written(task: Task, owner: UserId, selection
 @settings(suppress_health_check=list(HealthCheck))
 def test_a_cursor_that_was_changed_or_made_by_others_is_invalid(data: st.DataObject) -> None:
     owner, selection = UserId("alice"), Selection(sort=Sort.TITLE)
-    cursor = CURSORS.write(Place("a title", TaskId(7)), owner, selection)
+    cursor = CURSORS.write(Position("a title", TaskId(7)), owner, selection)
     at = data.draw(st.integers(0, len(cursor) - 1))
     letter = data.draw(st.sampled_from("ABCXYZabcxyz0189-_=+/ \n"))
     changed = [
         cursor[:at] + letter + cursor[at + 1 :],
         cursor[:at] + letter + cursor[at:],
         cursor[:at],
-        Cursors(b"another key").write(Place("a title", TaskId(7)), owner, selection),
+        Cursors(b"another key").write(Position("a title", TaskId(7)), owner, selection),
     ]
     for other in changed:
         if other != cursor:
@@ -141,7 +141,7 @@ def test_a_cursor_that_was_changed_or_made_by_others_is_invalid(data: st.DataObj
                 CURSORS.read(other, owner, selection)
 
 
-@pytest.mark.parametrize("place", [Place("\0", TaskId(7)), (None,), ("x", 0), ("x", "7")])
+@pytest.mark.parametrize("place", [Position("\0", TaskId(7)), (None,), ("x", 0), ("x", "7")])
 @pytest.mark.parametrize("sort", [Sort.TITLE, Sort.UPDATED])
 def test_a_cursor_with_a_right_seal_is_parsed_all_the_same(place: Any, sort: Sort) -> None:
     owner, selection = UserId("alice"), Selection(sort=sort)
