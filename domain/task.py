@@ -1,6 +1,6 @@
 """The task, and every way in which it changes."""
 
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Self, TypedDict
@@ -10,7 +10,7 @@ from domain.values import Description, TaskId, Title, UserId
 
 _TICK = timedelta(microseconds=1)
 
-ExpectedVersions = Collection[datetime] | None
+ExpectedVersions = Container[datetime] | None
 """Precondition of a change: the task's version (its `updated_at`) is one of these. None: any version."""
 
 

@@ -1,7 +1,7 @@
 """Tasks in PostgreSQL: many calls in one statement, and each answered as if it had been alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import blake2b
@@ -17,7 +17,7 @@ from adapters.postgres.statements import ADD, GET, PAGES, REMOVE, SAVE, SETTLE, 
 from application.ports import TaskRepository
 from domain.errors import KeyReused, StorageUnavailable, TaskNotFound
 from domain.listing import ALL, Position, Selection, Sort
-from domain.task import Draft, Task
+from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
 STATEMENTS = 4  # of one kind that run at once, where they are slow
@@ -123,7 +123,7 @@ class SqlModelTaskRepository(TaskRepository):
                 return changed
             before = seen
 
-    async def remove(self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None = None) -> None:
+    async def remove(self, owner: UserId, task_id: TaskId, seen: ExpectedVersions = None) -> None:
         until = deadline()
         try:
             await self._remove(owner, task_id, seen, until)
@@ -149,7 +149,7 @@ class SqlModelTaskRepository(TaskRepository):
         await self._settle(until)
         return True
 
-    async def _remove(self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None, until: float) -> None:
+    async def _remove(self, owner: UserId, task_id: TaskId, seen: ExpectedVersions, until: float) -> None:
         pause, state = SHORTEST_PAUSE, None
         while True:
             if seen is not None:
@@ -159,9 +159,7 @@ class SqlModelTaskRepository(TaskRepository):
             (await self._get(owner, task_id, until)).matching(seen)
             pause = await _pause(pause)  # it is there, so somebody else holds it, or did
 
-    async def _remove_again(
-        self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None, until: float
-    ) -> None:
+    async def _remove_again(self, owner: UserId, task_id: TaskId, seen: ExpectedVersions, until: float) -> None:
         try:
             await self._remove(owner, task_id, seen, until)
         except TaskNotFound:  # whether it was this call that removed it or another: it is gone

@@ -19,6 +19,8 @@ from opentelemetry.trace import TracerProvider as Tracers
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from entrypoints.http.context import context
+
 NAME = "todo-backend"
 REST_SECONDS = 2.0  # that a stop waits for a collector which does not take what is left
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
@@ -68,7 +70,7 @@ class Tracing:
             return
         sent = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FIELDS}
         span = self._tracer.start_span(scope["method"], _TRACE_CONTEXT.extract(sent), SpanKind.SERVER)
-        scope.setdefault("state", {})["trace_id"] = format_trace_id(span.get_span_context().trace_id)
+        context(scope).trace_id = format_trace_id(span.get_span_context().trace_id)
         status = 0
 
         async def noting_status(message: Message) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from entrypoints.http.problem import Answer, body
+from entrypoints.http.problem import ErrorSpec, problem_body
 
 LARGEST_HEAD = 32 * 1024  # bytes of request line and header fields
 HEAD_SECONDS = 10  # from a connection's or a request's first moment to the end of its head
@@ -64,7 +64,7 @@ class Protocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         request_id = token_hex(16)
-        problem = body(Answer(400, "malformed_request", msg), request_id)
+        problem = problem_body(ErrorSpec(400, "malformed_request", msg), request_id)
         head = (
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
             f"Content-Length: {len(problem)}\r\nX-Request-ID: {request_id}\r\n\r\n"
