@@ -56,7 +56,7 @@ def _contestants(
 
 
 def main() -> None:
-    """Measures, prints, and renews its part of docs/performance.md."""
+    """Measures, prints, and renews its part of docs/explanation/performance.md."""
     with issuing() as issuer, databases(*(f"bench_{tasks}" for tasks in SIZES.values())) as made:
         owners = []
         for database, (name, tasks) in zip(made, SIZES.items(), strict=True):

@@ -253,7 +253,7 @@ def test_what_the_dashboard_and_the_documentation_name_is_there(todo: Todo) -> N
     metrics = {name for name in asked if name.startswith("todo_")}
     assert len(metrics) > 10
     assert metrics <= exposed.names
-    documented = re.findall(r"^\| `(todo_\w+)` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    documented = re.findall(r"^\| `(todo_\w+)` \|", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE)
     assert sorted(documented) == sorted(
         family.name + ("_total" if family.type == "counter" else "") for family in exposed.families
     )
