@@ -7,7 +7,7 @@ that FastAPI traces. `create(express=False)` leaves it out.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -18,7 +18,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi._compat import ModelField, field_annotation_is_scalar
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_typed_return_annotation, get_validation_alias, request_params_to_args
+from fastapi.dependencies.utils import get_typed_return_annotation, get_validation_alias
 from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
@@ -34,6 +34,7 @@ from entrypoints.http.problem import handle
 
 _ROUTE = "todo.express"
 _FAILED = object()
+_LISTS = (list[str], list[str] | None)
 
 
 class Express:
@@ -48,7 +49,7 @@ class Express:
         self._run: ASGIApp = _run
         self._learned: list[BaseRoute] | None = None
         self._paths = re.compile("(?!)")
-        self._routes: dict[int, dict[str, _Route]] = {}  # by group of the expression, then by method
+        self._routes: dict[str | None, dict[str, _Route]] = {}  # by group of that expression, then by method
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         run = self._run if scope["type"] == "http" and self._finds(scope) else self._app
@@ -64,7 +65,7 @@ class Express:
         found = self._paths.fullmatch(scope["path"])
         if found is None or found.lastindex is None:
             return False
-        route = self._routes[found.lastindex].get(scope["method"])
+        route = self._routes[found.lastgroup].get(scope["method"])
         if route is None or (route.earlier and _is_preceded(route, scope)):
             return False
         scope["route"], scope["endpoint"], scope[_ROUTE] = route.original, route.steps[-1].call, route
@@ -79,38 +80,40 @@ class Express:
             route = _understand(context, others)
             if route is None:
                 others.append(context)
-                continue
-            methods = paths.setdefault(context.path_regex.pattern, {})
-            for method in context.methods or ():
-                methods.setdefault(method, route)
-        self._paths = re.compile("|".join(map(_as_group, paths)) or "(?!)")
-        self._routes = dict(zip(_groups(paths.values()), paths.values(), strict=True))
+            else:
+                paths.setdefault(context.path_regex.pattern, {}).update(dict.fromkeys(context.methods or (), route))
+        groups = {f"path{number}": pattern for number, pattern in enumerate(paths)}
+        self._paths = re.compile("|".join(f"(?P<{name}>{_unnamed(pattern)})" for name, pattern in groups.items()))
+        self._routes = {name: paths[pattern] for name, pattern in groups.items()}
         handlers = {key: value for key, value in application.exception_handlers.items() if key not in (500, Exception)}
         ours = all(value is handle for key, value in handlers.items() if key is not WebSocketRequestValidationError)
         self._run = _run if ours else ExceptionMiddleware(_run, handlers)
 
 
+def _unnamed(pattern: str) -> str:
+    """The pattern with its parameters as unnamed groups, because patterns of other paths use the same names."""
+    return re.sub(r"\?P<\w+>", "", pattern.removeprefix("^").removesuffix("$"))
+
+
 async def _run(scope: Scope, receive: Receive, send: Send) -> None:
-    """Solves dependencies and calls the endpoint in FastAPI's order, and like FastAPI collects validation errors."""
+    """Solves dependencies and calls the endpoint in FastAPI's order, and collects validation errors as FastAPI does."""
     request = Request(scope, receive, send)
     results: list[Any] = []
     errors: list[Any] = []
     for step in scope[_ROUTE].steps:
-        arguments, known = step.defaults.copy(), len(errors)
+        arguments, before = step.defaults.copy(), len(errors)
         failed = False
         for name, index in step.dependencies:
-            arguments[name] = results[index]
             failed = failed or results[index] is _FAILED
+            if name is not None:
+                arguments[name] = results[index]
         for parameters in step.parameters:
             if parameters.present(scope):
                 parameters.read(request, arguments, errors)
         if step.request is not None:
             arguments[step.request] = request
-        if failed or len(errors) > known:
-            results.append(_FAILED)
-        else:
-            arguments.pop(None, None)
-            results.append(await step.call(**arguments))
+        failed = failed or len(errors) > before
+        results.append(_FAILED if failed else await step.call(**arguments))
     if errors:
         raise RequestValidationError(errors)
     await results[-1](scope, receive, send)
@@ -118,39 +121,35 @@ async def _run(scope: Scope, receive: Receive, send: Send) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Parameters:
-    """The parameters that one callable takes from one part of the request."""
+    """The parameters that one callable takes from one part of the request: all of the path, or with plain defaults."""
 
+    kind: str
     fields: Sequence[ModelField]
     part: Callable[[Request], Any]
     present: Callable[[Scope], Any]
-    """Whether any of them may be there. Only then do they need to be read: without them, all have their defaults."""
-    plain: Sequence[tuple[str, ModelField, str, tuple[str, str], bool]] | None
-    """Name, field, alias, location, and whether it is a list; None if FastAPI has to extract the values."""
-    defaults: dict[str, Any]
+    """Whether any of them may be there. Only then do they need to be read."""
+    lists: Collection[str]
+    """Aliases of those that may occur several times."""
 
-    def read(self, request: Request, values: dict[str | None, Any], errors: list[Any]) -> None:
+    def read(self, request: Request, values: dict[str, Any], errors: list[Any]) -> None:
         """Adds values by name, and validation errors."""
         sent = self.part(request)
-        if self.plain is None:
-            extracted, found = request_params_to_args(self.fields, sent)
-            values.update(extracted)
-            errors += found
-            return
-        for name, field, alias, location, is_list in self.plain:
+        for field in self.fields:
+            alias = field.alias
             if alias in sent:
-                value = sent.getlist(alias) if is_list else sent[alias]
-                values[name], found = field.validate(value, loc=location)
+                value = sent.getlist(alias) if alias in self.lists else sent[alias]
+                values[field.name], found = field.validate(value, loc=(self.kind, alias))
                 errors += found
 
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One call: a dependency's or the endpoint's. Dependencies are the indices of earlier steps."""
+    """One call, of a dependency or of the endpoint. Its dependencies are the results of earlier steps, by index."""
 
     call: Callable[..., Awaitable[Any]]
     dependencies: Sequence[tuple[str | None, int]]
     parameters: Sequence[_Parameters]
-    defaults: dict[str | None, Any]
+    defaults: dict[str, Any]
     request: str | None
 
 
@@ -160,7 +159,7 @@ class _Route:
     steps: Sequence[_Step]
     parameters: Sequence[str]
     earlier: Sequence[RouteContext]
-    """Routes that FastAPI tries before, and that this lane does not run."""
+    """Routes that FastAPI tries before, that this lane does not run, and whose paths may overlap."""
 
 
 def _is_preceded(route: _Route, scope: Scope) -> bool:
@@ -172,6 +171,7 @@ class _NotUnderstood(Exception):
 
 
 def _understand(context: RouteContext, earlier: Sequence[RouteContext]) -> _Route | None:
+    """None if any part of the declaration is not understood."""
     original = context.original_route
     plain = (
         isinstance(original, ContractRoute)
@@ -189,14 +189,14 @@ def _understand(context: RouteContext, earlier: Sequence[RouteContext]) -> _Rout
         _plan(context.dependant, steps, {})
     except _NotUnderstood:
         return None
-    overlapping = [route for route in earlier if not _has_a_path_of_its_own(route, context)]
+    overlapping = [route for route in earlier if not _has_another_path(route, context)]
     return _Route(original, steps, [*context.param_convertors], overlapping)
 
 
-def _has_a_path_of_its_own(route: RouteContext, other: RouteContext) -> bool:
-    """A path without parameters that the other route does not match."""
-    plain = isinstance(route.original_route, Route) and not route.param_convertors
-    return plain and not other.path_regex.match(route.path)
+def _has_another_path(route: RouteContext, than: RouteContext) -> bool:
+    """Decided for paths without parameters only."""
+    fixed = isinstance(route.original_route, Route) and not route.param_convertors
+    return fixed and not than.path_regex.match(route.path)
 
 
 def _returns_response(endpoint: Callable[..., Any] | None) -> bool:
@@ -205,11 +205,11 @@ def _returns_response(endpoint: Callable[..., Any] | None) -> bool:
 
 
 def _plan(part: Dependant, steps: list[_Step], known: dict[object, int]) -> int:
-    """Appends the steps of a callable and of what it depends on; returns the index of its own. Raises
-    _NotUnderstood."""
-    call = part.call
+    """Appends the steps of a callable and of its dependencies, and returns the index of its own. A dependency that
+    occurs twice is called once, unless it is declared otherwise. Raises _NotUnderstood."""
     special = (
         part.body_params,
+        part.cookie_params,
         part.websocket_param_name,
         part.http_connection_param_name,
         part.response_param_name,
@@ -219,39 +219,50 @@ def _plan(part: Dependant, steps: list[_Step], known: dict[object, int]) -> int:
         part.parent_oauth_scopes,
         part.concurrency,
     )
-    if call is None or any(special) or not _is_coroutine_function(call):
+    if part.call is None or any(special) or not _is_coroutine_function(part.call):
         raise _NotUnderstood
-    if part.use_cache and (call, part.scope) in known:
-        return known[call, part.scope]
+    if part.use_cache and (part.call, part.scope) in known:
+        return known[part.call, part.scope]
+    optional = [*part.query_params, *part.header_params]
+    if not all(map(_is_plain, [*part.path_params, *optional])) or not all(map(_has_plain_default, optional)):
+        raise _NotUnderstood
     dependencies = [(child.name, _plan(child, steps, known)) for child in part.dependencies]
-    parameters = [*_parameters(part)]
-    defaults: dict[str | None, Any] = {name: value for group in parameters for name, value in group.defaults.items()}
-    steps.append(_Step(call, dependencies, parameters, defaults, part.request_param_name))
-    known[call, part.scope] = len(steps) - 1
+    defaults = {field.name: field.default for field in optional}
+    steps.append(_Step(part.call, dependencies, [*_parameters(part)], defaults, part.request_param_name))
+    known[part.call, part.scope] = len(steps) - 1
     return len(steps) - 1
 
 
 def _is_coroutine_function(call: Callable[..., Any]) -> bool:
-    """A function or an object with an async `__call__`. A class or a security scheme is FastAPI's business."""
+    """A function or an object with an async `__call__`; not a class, and not a security scheme."""
     if isinstance(call, (type, SecurityBase)):
         return False
     return iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
 
 
+def _is_plain(field: ModelField) -> bool:
+    """A scalar or a list of strings, under one name."""
+    annotation = field.field_info.annotation
+    one_name = get_validation_alias(field) == field.alias and field.config is None
+    return one_name and (annotation in _LISTS or field_annotation_is_scalar(annotation))
+
+
+def _has_plain_default(field: ModelField) -> bool:
+    info = field.field_info
+    immutable = info.default is None or isinstance(info.default, (str, int, Enum))
+    return immutable and not info.is_required() and info.default_factory is None and not info.validate_default
+
+
 def _parameters(part: Dependant) -> Iterator[_Parameters]:
+    optional = [*part.query_params, *part.header_params]
+    lists = frozenset(field.alias for field in optional if field.field_info.annotation in _LISTS)
     if part.path_params:
-        yield _group("path", part.path_params, attrgetter("path_params"), _always)
+        yield _Parameters("path", part.path_params, attrgetter("path_params"), itemgetter("path_params"), ())
     if part.query_params:
-        yield _group("query", part.query_params, attrgetter("query_params"), itemgetter("query_string"))
+        yield _Parameters("query", part.query_params, attrgetter("query_params"), itemgetter("query_string"), lists)
     if part.header_params:
-        names = frozenset(get_validation_alias(field).lower().encode() for field in part.header_params)
-        yield _group("header", part.header_params, attrgetter("headers"), partial(_has_header, names))
-    if part.cookie_params:
-        yield _group("cookie", part.cookie_params, attrgetter("cookies"), _always)
-
-
-def _always(_: Scope) -> bool:
-    return True
+        names = frozenset(field.alias.lower().encode() for field in part.header_params)
+        yield _Parameters("header", part.header_params, attrgetter("headers"), partial(_has_header, names), lists)
 
 
 def _has_header(names: Collection[bytes], scope: Scope) -> bool:
@@ -259,46 +270,3 @@ def _has_header(names: Collection[bytes], scope: Scope) -> bool:
         if name in names:
             return True
     return False
-
-
-def _group(
-    kind: str, fields: Sequence[ModelField], part: Callable[[Request], Any], present: Callable[[Scope], Any]
-) -> _Parameters:
-    """FastAPI extracts what is neither a plain scalar nor a list, and decides what a missing parameter means."""
-    optional = all(_has_plain_default(field) for field in fields)
-    plain = all(_is_plain(field) for field in fields) and (optional or kind == "path")
-    return _Parameters(
-        fields,
-        part,
-        present if optional else _always,
-        [(field.name, field, field.alias, (kind, field.alias), _is_list(field)) for field in fields] if plain else None,
-        {field.name: field.default for field in fields} if optional else {},
-    )
-
-
-def _has_plain_default(field: ModelField) -> bool:
-    info = field.field_info
-    plain = info.default is None or isinstance(info.default, (str, int, Enum))
-    return not info.is_required() and plain and info.default_factory is None and not info.validate_default
-
-
-def _is_plain(field: ModelField) -> bool:
-    plain = get_validation_alias(field) == field.alias and field.config is None
-    return plain and (_is_list(field) or field_annotation_is_scalar(field.field_info.annotation))
-
-
-def _is_list(field: ModelField) -> bool:
-    return field.field_info.annotation in (list[str], list[str] | None)
-
-
-def _as_group(pattern: str) -> str:
-    """The pattern as one group that holds one more for each parameter, unnamed, since other paths use the names too."""
-    return "(" + re.sub(r"\?P<\w+>", "", pattern.removeprefix("^").removesuffix("$")) + ")"
-
-
-def _groups(paths: Iterable[dict[str, _Route]]) -> Iterator[int]:
-    """The number of each path's group."""
-    group = 1
-    for methods in paths:
-        yield group
-        group += 1 + len(next(iter(methods.values())).parameters)
