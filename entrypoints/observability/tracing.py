@@ -1,13 +1,13 @@
-"""One span for each request, by OpenTelemetry: sent where OTEL_EXPORTER_OTLP_ENDPOINT says, in the background.
+"""One OpenTelemetry span per request, exported in the background to OTEL_EXPORTER_OTLP_ENDPOINT.
 
-A span says what the log says of a request, and of its caller nothing at all. Statements have none: each serves many
-requests.
+A span has the fields of the request log, without the caller. Statements have no spans: each serves many requests.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -20,43 +20,48 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NAME = "todo-backend"
-REST_SECONDS = 2.0  # that a stop waits for a collector which does not take what is left
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _FIELDS = (b"traceparent", b"tracestate")
 _log = structlog.get_logger()
-logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)  # it warns of what callers sent, and quotes it
-_its_words = logging.getLogger(OTLPSpanExporter.__module__)
+_exporter_logger = logging.getLogger(OTLPSpanExporter.__module__)
 
 
 def provider() -> TracerProvider:
-    """As the standard variables (OTEL_*) have it. It must be ended by `send_rest`."""
+    """Configured by the standard variables (OTEL_*). Must be shut down by `flushed`.
+
+    Also silences the library's warnings about malformed `tracestate` fields, which quote what the client sent.
+    """
+    logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)
     resource = Resource.create({"service.name": NAME}).merge(OTELResourceDetector().detect())
     made = TracerProvider(resource=resource, shutdown_on_exit=False)
     made.add_span_processor(BatchSpanProcessor(_Exporter()))
     return made
 
 
-async def send_rest(traces: TracerProvider) -> None:
-    """Ends it: what is not sent within REST_SECONDS is lost. The library itself would try for up to 30 s."""
-    sending = threading.Thread(target=traces.shutdown, daemon=True)
-    sending.start()
-    await asyncio.to_thread(sending.join, REST_SECONDS)
+@asynccontextmanager
+async def flushed(provider: TracerProvider, seconds: float = 2) -> AsyncIterator[None]:
+    """Exports the remaining spans on exit. Spans not exported within `seconds` are lost; the library itself would block
+    for up to 30 s."""
+    yield
+    shutdown = threading.Thread(target=provider.shutdown, daemon=True)
+    shutdown.start()
+    await asyncio.to_thread(shutdown.join, seconds)
 
 
 class _Exporter(OTLPSpanExporter):
-    """Lets the library say once why the collector takes no spans, and not again for every batch until it does."""
+    """Logs an unavailable collector once, with the library's reason, rather than once per batch."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = super().export(spans)
-        taken = result is SpanExportResult.SUCCESS
-        if taken and _its_words.disabled:
-            _log.warning("collector available")
-        _its_words.disabled = not taken
+        succeeded = result is SpanExportResult.SUCCESS
+        if succeeded and _exporter_logger.disabled:
+            _log.warning("trace collector available")
+        _exporter_logger.disabled = not succeeded
         return result
 
 
 class Tracing:
-    """Continues the trace that a request belongs to (W3C Trace Context), or begins one."""
+    """ASGI middleware. Continues the trace of the request (W3C Trace Context), or starts one."""
 
     def __init__(self, app: ASGIApp, tracers: Tracers) -> None:
         self._app = app
@@ -80,12 +85,12 @@ class Tracing:
         try:
             await self._app(scope, receive, noting_status)
         finally:
-            _describe(span, scope, status)
+            _set_attributes(span, scope, status)
             span.end()
 
 
-def _describe(span: Span, scope: Scope, status: int) -> None:
-    """In the words of the semantic conventions for HTTP."""
+def _set_attributes(span: Span, scope: Scope, status: int) -> None:
+    """OpenTelemetry's semantic conventions for HTTP servers."""
     span.set_attribute("http.request.method", scope["method"])
     if route := scope.get("route"):
         span.update_name(f"{scope['method']} {route.path}")
