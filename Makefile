@@ -36,7 +36,7 @@ check: .venv/installed
 
 faults: .venv/installed
 	@sh tests/faults/install.sh
-	@$(PY) -m pytest tests/faults -m scenario --report=docs/reliability.md
+	@$(PY) -m pytest tests/faults -m scenario --report=docs/explanation/reliability.md
 
 e2e: .venv/installed
 	@sh tests/e2e/install.sh

@@ -1,1 +1,1 @@
-"""What users do with their tasks, and what that needs from the outside. Imports the domain only."""
+"""What users do with their tasks, and the ports that this needs. Imports the domain only."""

@@ -1,32 +1,29 @@
-"""What the application needs from outside. Adapters inherit these explicitly, so mypy sees a missing method."""
+"""What the application needs from outside. Adapters inherit these explicitly, so mypy reports a missing method."""
 
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Protocol
 
-from domain.selection import ALL, Place, Selection
-from domain.task import Draft, Task
+from domain.listing import ALL, Position, Selection
+from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
-KEY_LIFETIME = timedelta(hours=24)
-"""How long an idempotency key is remembered."""
-
 Clock = Callable[[], datetime]
-"""The time now: aware, in UTC, in whole microseconds."""
+"""The current time: timezone-aware, in UTC, to the microsecond."""
 
 
 class TaskRepository(Protocol):
-    """The tasks of everybody, reachable only one owner at a time: no method can be called without one.
+    """Everybody's tasks, reachable only one owner at a time: no method can be called without one.
 
-    When a call returns, what it did is stored for good. Another owner's task is TaskNotFound, like one that never
-    was. Every method raises StorageUnavailable where the tasks cannot be reached.
+    When a call returns, its effect is durable. Another owner's task is TaskNotFound, like one that never existed.
+    Every method raises StorageUnavailable where the tasks cannot be reached.
     """
 
     async def add(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None = None) -> Task:
-        """The stored task, born `at`, under an id that no task had before, not even a deleted one.
+        """The stored task, created `at`, under an id that no task had before, not even a deleted one.
 
-        Where the owner has used the key for the same draft in the last 24 hours: the task of that time, as it was
-        born, and nothing is stored. Raises KeyReused where they used it for another draft.
+        If the owner has used the key for the same draft within its lifetime: the task of that first call, as it was
+        created, and nothing is stored. Raises KeyReused if they used it for another draft.
         """
         ...
 
@@ -35,29 +32,30 @@ class TaskRepository(Protocol):
         ...
 
     async def page(
-        self, owner: UserId, selection: Selection = ALL, *, after: Place | None = None, limit: int
+        self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
     ) -> Sequence[Task]:
-        """The first `limit` tasks of the owner that the selection holds, in its order; with `after`: of those that come
-        after that place."""
+        """The first `limit` tasks of the owner that the selection includes, in its order; with `after`, the first ones
+        after that position."""
         ...
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
-        """The task as `change` left it; nobody else's change comes between what it saw and what is stored.
+        """The task as `change` returned it. No other change comes between the state it was given and the one stored.
 
-        `change` must be pure: it is called again where somebody else was faster. Raises TaskNotFound.
+        `change` must be pure: it is called again when another writer was faster. Raises TaskNotFound, and what `change`
+        raises.
         """
         ...
 
-    async def remove(self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None = None) -> None:
-        """Of several who remove one task, one succeeds. Raises TaskNotFound, and TaskChanged where the task's
-        `updated_at` is none of those seen."""
+    async def remove(self, owner: UserId, task_id: TaskId, expected: ExpectedVersions = None) -> None:
+        """Of several concurrent removals of one task, exactly one succeeds. Raises TaskNotFound, and TaskChanged if the
+        task is in none of the expected versions."""
         ...
 
 
 class IdentityProvider(Protocol):
-    """Knows whom a token speaks for."""
+    """Knows which user a token authenticates."""
 
     async def identify(self, token: str) -> UserId:
-        """Raises NotAuthenticated for anything but a valid token of a user, and IdentityUnavailable where that
-        cannot be found out now."""
+        """Raises NotAuthenticated for anything but a valid token of a user, and IdentityUnavailable where validity
+        cannot be determined at the moment."""
         ...

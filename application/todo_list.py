@@ -1,25 +1,22 @@
-"""The use cases: one owner's list of things to do."""
+"""The use cases: one owner's to-do list."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from application.ports import Clock, TaskRepository
-from domain.selection import ALL, Place, Selection
-from domain.task import Changes, Draft, Task
+from domain.listing import ALL, Position, Selection
+from domain.task import Changes, Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
-PAGE = 200  # tasks of a list that are in memory at once
-
-Seen = Collection[datetime] | None
+CHUNK = 200  # tasks of a list that are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
 class TodoList:
-    """A capability: whoever holds it may do everything with this owner's tasks and nothing with anybody else's.
+    """A capability: its holder may do everything with this owner's tasks, and nothing with anybody else's.
 
-    Methods that take a task id raise TaskNotFound where the owner has no such task, and TaskChanged where it is in none
-    of the states that were `seen`, by their `updated_at`; None: any will do.
+    Methods that take a task id raise TaskNotFound where the owner has no such task. Those that take `expected` raise
+    TaskChanged where the task is in none of these versions.
     """
 
     owner: UserId
@@ -27,40 +24,40 @@ class TodoList:
     now: Clock
 
     async def create(self, draft: Draft, key: IdempotencyKey | None = None) -> Task:
-        """With a key it may be repeated: see TaskRepository.add."""
+        """With a key, safe to retry: see TaskRepository.add."""
         return await self.tasks.add(self.owner, draft, self.now(), key)
 
-    async def list(self, selection: Selection = ALL, *, after: Place | None = None) -> AsyncIterator[Sequence[Task]]:
-        """All that the selection holds (after a place), in pages; the last may be empty. What is changed between two
-        pages may be seen as it was or as it is."""
+    async def list(self, selection: Selection = ALL, *, after: Position | None = None) -> AsyncIterator[Sequence[Task]]:
+        """All tasks that the selection includes (after a position), in chunks; the last may be empty. Chunks are
+        separate reads: a concurrent change may or may not show."""
         while True:
-            page = await self.tasks.page(self.owner, selection, after=after, limit=PAGE)
-            yield page
-            if len(page) < PAGE:
+            chunk = await self.tasks.page(self.owner, selection, after=after, limit=CHUNK)
+            yield chunk
+            if len(chunk) < CHUNK:
                 return
-            after = selection.place(page[-1])
+            after = selection.position(chunk[-1])
 
     async def page(
-        self, selection: Selection, *, after: Place | None, limit: int
-    ) -> tuple[Sequence[Task], Place | None]:
-        """`limit` of them at most, and the place after which there are more; None: these were the last."""
+        self, selection: Selection, *, after: Position | None, limit: int
+    ) -> tuple[Sequence[Task], Position | None]:
+        """At most `limit` tasks, and the position after which the next page starts; None if there is no next page."""
         found = await self.tasks.page(self.owner, selection, after=after, limit=limit + 1)
-        return found[:limit], selection.place(found[limit - 1]) if len(found) > limit else None
+        return found[:limit], selection.position(found[limit - 1]) if len(found) > limit else None
 
     async def get(self, task_id: TaskId) -> Task:
         return await self.tasks.get(self.owner, task_id)
 
-    async def edit(self, task_id: TaskId, changes: Changes, seen: Seen = None) -> Task:
+    async def edit(self, task_id: TaskId, changes: Changes, expected: ExpectedVersions = None) -> Task:
         at = self.now()
-        return await self.tasks.update(self.owner, task_id, lambda task: task.seen(seen).edit(changes, at))
+        return await self.tasks.update(self.owner, task_id, lambda task: task.matching(expected).edit(changes, at))
 
-    async def complete(self, task_id: TaskId, seen: Seen = None) -> Task:
+    async def complete(self, task_id: TaskId, expected: ExpectedVersions = None) -> Task:
         at = self.now()
-        return await self.tasks.update(self.owner, task_id, lambda task: task.seen(seen).complete(at))
+        return await self.tasks.update(self.owner, task_id, lambda task: task.matching(expected).complete(at))
 
-    async def toggle(self, task_id: TaskId, seen: Seen = None) -> Task:
+    async def toggle(self, task_id: TaskId, expected: ExpectedVersions = None) -> Task:
         at = self.now()
-        return await self.tasks.update(self.owner, task_id, lambda task: task.seen(seen).toggle(at))
+        return await self.tasks.update(self.owner, task_id, lambda task: task.matching(expected).toggle(at))
 
-    async def delete(self, task_id: TaskId, seen: Seen = None) -> None:
-        await self.tasks.remove(self.owner, task_id, seen)
+    async def delete(self, task_id: TaskId, expected: ExpectedVersions = None) -> None:
+        await self.tasks.remove(self.owner, task_id, expected)

@@ -37,7 +37,7 @@ def run(
     seconds: Annotated[int, typer.Option(help="Of each measurement.", min=1)] = 3,
     rounds: Annotated[int, typer.Option(help="Of which the median counts.", min=1)] = 3,
 ) -> None:
-    """Measure all servers side by side. Unless something is left out, docs/performance.md and its chart are renewed."""
+    """Measure all servers side by side. A complete run renews docs/explanation/performance.md and its chart."""
     everything = not any((only, servers, connections, scenarios))
     names, tables = _names(servers, tuple(COMMANDS)), _names(scenarios, TABLES)
     chosen = [

@@ -1,4 +1,4 @@
-"""The chart of docs/performance.md: what a request costs, as bars. Readable on a light page and on a dark one."""
+"""The chart of docs/explanation/performance.md: CPU for each request, as bars. Readable on light and dark pages."""
 
 from collections.abc import Mapping, Sequence
 

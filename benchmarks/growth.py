@@ -16,7 +16,7 @@ from benchmarks import longlist, plans, report
 from benchmarks.data import CALLERS, Database, Owner, databases
 from benchmarks.load import write_callers
 from benchmarks.measure import Case, Contestant, Measured, Results, in_turn
-from benchmarks.servers import Place, serving
+from benchmarks.servers import Position, serving
 from benchmarks.tokens import Issuer, issuing
 
 SIZES = {"10 k": 10_000, "1 M": 1_000_000, "10 M": 10_000_000}
@@ -50,13 +50,13 @@ def _contestants(
         for name, database, those in zip(SIZES, made, owners, strict=True):
             callers = folder / database.name
             write_callers(callers, those, issuer, "HS256")
-            server = stack.enter_context(serving("ours", Place(database.name, database.socket), issuer))
+            server = stack.enter_context(serving("ours", Position(database.name, database.socket), issuer))
             contestants.append(Contestant(name, server, database, callers))
         yield contestants
 
 
 def main() -> None:
-    """Measures, prints, and renews its part of docs/performance.md."""
+    """Measures, prints, and renews its part of docs/explanation/performance.md."""
     with issuing() as issuer, databases(*(f"bench_{tasks}" for tasks in SIZES.values())) as made:
         owners = []
         for database, (name, tasks) in zip(made, SIZES.items(), strict=True):

@@ -12,7 +12,7 @@ import httpx2
 from benchmarks import accounting, report
 from benchmarks.data import Database, Owner
 from benchmarks.load import Answered, load, write_callers
-from benchmarks.servers import Place, Server, serving
+from benchmarks.servers import Position, Server, serving
 from benchmarks.tokens import Issuer
 
 TASKS = 100_000
@@ -41,7 +41,7 @@ def measure(database: Database, owners: Mapping[str, Sequence[Owner]], issuer: I
     database.settle()
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        serving("ours", Place(database.name, database.socket), issuer) as server,
+        serving("ours", Position(database.name, database.socket), issuer) as server,
     ):
         callers = Path(folder) / "callers"
         write_callers(callers, owners, issuer, "HS256")

@@ -1,4 +1,4 @@
-"""What was measured, for a person: at the terminal, and in docs/performance.md between two marks."""
+"""The measurements, for a person: at the terminal, and in docs/explanation/performance.md between two marks."""
 
 import platform
 import re
@@ -13,7 +13,7 @@ from benchmarks.scenarios import SCENARIOS, Start
 from benchmarks.servers import DESCRIBED
 from benchmarks.targets import SLOWEST_START, TARGETS, Target
 
-_DOCS = Path(__file__).parents[1] / "docs"
+_DOCS = Path(__file__).parents[1] / "docs/explanation"
 _PEERS = Path(__file__).with_name("peers")
 
 

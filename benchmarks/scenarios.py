@@ -11,7 +11,7 @@ from benchmarks import accounting, equal
 from benchmarks.data import Database, Owner, fill
 from benchmarks.load import OPERATIONS, write_callers
 from benchmarks.measure import Case, Contestant, Results, in_turn
-from benchmarks.servers import Place, delayed, serving
+from benchmarks.servers import Position, delayed, serving
 from benchmarks.tokens import Algorithm, Issuer
 
 STARTS = 3
@@ -49,7 +49,7 @@ class Bench:
 
     def __init__(self, database: Database, issuer: Issuer) -> None:
         self._database, self._issuer = database, issuer
-        self._near = Place(database.name, database.socket)
+        self._near = Position(database.name, database.socket)
         self._owners: Mapping[str, Sequence[Owner]] = fill(database)
 
     def run(

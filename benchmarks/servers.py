@@ -37,7 +37,7 @@ DESCRIBED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """Where a database is reached."""
 
     database: str
@@ -110,7 +110,7 @@ class Server:
 
 
 @contextmanager
-def serving(name: str, place: Place, issuer: Issuer, algorithm: Algorithm = "HS256") -> Iterator[Server]:
+def serving(name: str, place: Position, issuer: Issuer, algorithm: Algorithm = "HS256") -> Iterator[Server]:
     """Answers when the context opens, and is gone when it closes."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         environment = _environment(name, place, issuer, algorithm)
@@ -122,19 +122,19 @@ def serving(name: str, place: Place, issuer: Issuer, algorithm: Algorithm = "HS2
 
 
 @contextmanager
-def delayed(database: Database) -> Iterator[Place]:
+def delayed(database: Database) -> Iterator[Position]:
     """The same database, 5 ms away."""
     command = [sys.executable, "-m", "benchmarks.delay", f"{database.socket}/.s.PGSQL.5432"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_HERE.parent, start_new_session=True)
     assert process.stdout
     try:
-        yield Place(database.name, "127.0.0.1", int(process.stdout.readline()))
+        yield Position(database.name, "127.0.0.1", int(process.stdout.readline()))
     finally:
         _end(process)
         process.stdout.close()
 
 
-def _environment(name: str, place: Place, issuer: Issuer, algorithm: Algorithm) -> dict[str, str]:
+def _environment(name: str, place: Position, issuer: Issuer, algorithm: Algorithm) -> dict[str, str]:
     """What the machine has, without settings that are meant for somebody else."""
     inherited = {
         key: value

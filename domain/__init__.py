@@ -1,1 +1,1 @@
-"""What a task is and whose it is: rules and values in plain Python, with the standard library only."""
+"""What a task is and who owns it: rules and values in plain Python, on the standard library alone."""

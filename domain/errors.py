@@ -1,14 +1,14 @@
-"""Every failure that a caller may expect. Anything else that is raised is a defect."""
+"""Every failure that a caller may expect. Any other exception is a bug."""
 
 
 class DomainError(Exception):
-    """The root of the tree."""
+    """Root of the tree."""
 
 
 class InvalidValue(DomainError, ValueError):
-    """A value breaks a rule; `field` says which one, the message says what the rule is and never repeats the value.
+    """A value breaks a rule. `field` names it; the message states the rule and never repeats the value.
 
-    A ValueError too, so that a parser which collects the faults of several fields collects these.
+    Also a ValueError, so that a parser which collects the errors of several fields collects this one.
     """
 
     def __init__(self, field: str, message: str) -> None:
@@ -17,40 +17,40 @@ class InvalidValue(DomainError, ValueError):
 
 
 class NotAuthenticated(DomainError):
-    """Nobody is known to be calling."""
+    """The caller's identity is not established."""
 
 
 class CredentialsMissing(NotAuthenticated):
-    """The caller sent none."""
+    """The caller sent no credentials."""
 
 
 class CredentialsExpired(NotAuthenticated):
-    """They were good once; the caller needs fresh ones."""
+    """The credentials were valid once; the caller needs fresh ones."""
 
 
-class SessionTokenSent(NotAuthenticated):
-    """A session token came where a signed token is needed; the message says where to get one."""
+class WrongCredentialType(NotAuthenticated):
+    """The credentials are of another kind than the one accepted here; the message says what to send instead."""
 
 
 class IdentityUnavailable(DomainError):
-    """Nobody can tell now who is calling; the same call may succeed later."""
+    """Credentials cannot be verified at the moment; the same call may succeed later."""
 
 
 class NotYours(DomainError):
-    """The caller asked to act as somebody else."""
+    """The caller asked to act as another user."""
 
 
 class TaskNotFound(DomainError):
-    """The owner has no such task. Somebody else's task and one that never was are the same answer."""
+    """The owner has no such task. Another user's task and one that never existed are indistinguishable."""
 
 
 class TaskChanged(DomainError):
-    """The task is no longer what the caller has seen, and was left as it is."""
+    """The task is not in an expected version, and was left unchanged."""
 
 
 class KeyReused(DomainError):
-    """The idempotency key was sent before, with another task."""
+    """The idempotency key was already used for a different task."""
 
 
 class StorageUnavailable(DomainError):
-    """The tasks cannot be reached now; the same call may succeed later."""
+    """Tasks cannot be reached at the moment; the same call may succeed later."""

@@ -5,7 +5,7 @@ from domain.values import UserId
 
 
 def acting_as(claimed: str, *, caller: UserId) -> UserId:
-    """The caller, if that is who was claimed, to the letter; NotYours otherwise."""
+    """The caller, if the claimed user id is exactly theirs. Raises NotYours otherwise."""
     if claimed != caller:
         raise NotYours
     return caller

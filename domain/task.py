@@ -1,6 +1,6 @@
 """The task, and every way in which it changes."""
 
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Self, TypedDict
@@ -10,10 +10,13 @@ from domain.values import Description, TaskId, Title, UserId
 
 _TICK = timedelta(microseconds=1)
 
+ExpectedVersions = Container[datetime] | None
+"""Precondition of a change: the task's version (its `updated_at`) is one of these. None: any version."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A task that nobody has stored yet."""
+    """A task that is not stored yet."""
 
     title: Title
     description: Description | None = None
@@ -21,7 +24,7 @@ class Draft:
 
 
 class Changes(TypedDict, total=False):
-    """What an owner may change. A key that is left out stays as it is; None clears the description."""
+    """New values of some fields. Absent fields keep their value; None clears the description."""
 
     title: Title
     description: Description | None
@@ -29,7 +32,10 @@ class Changes(TypedDict, total=False):
 
 
 class Task(NamedTuple):
-    """A stored task. Its id, owner and birthday never change; times are aware and in UTC."""
+    """A stored task. `id`, `user_id` and `created_at` never change; times are timezone-aware and in UTC.
+
+    `updated_at` is the version: no two states of a task share it.
+    """
 
     id: TaskId
     user_id: UserId
@@ -39,20 +45,16 @@ class Task(NamedTuple):
     created_at: datetime
     updated_at: datetime
 
-    def seen(self, states: Collection[datetime] | None) -> Self:
-        """This very task, if its `updated_at` is among those that the caller has seen. None: any will do.
-
-        Raises TaskChanged.
-        """
-        if states is not None and self.updated_at not in states:
+    def matching(self, expected: ExpectedVersions) -> Self:
+        """This task, if its version is an expected one. Raises TaskChanged."""
+        if expected is not None and self.updated_at not in expected:
             raise TaskChanged
         return self
 
     def edit(self, changes: Changes, at: datetime) -> Self:
-        """This very task if nothing changes, else a new one whose `updated_at` is later than before.
+        """This very task if nothing changes, else a new one with a later `updated_at`.
 
-        It moves strictly forward even where the clock stands still or goes back, so that two states of one task
-        never carry the same `updated_at`.
+        `updated_at` increases strictly even where the clock stands still or goes back, so that it can serve as version.
         """
         edited = self._replace(**changes)
         if edited == self:
@@ -60,9 +62,8 @@ class Task(NamedTuple):
         return edited._replace(updated_at=max(at, self.updated_at + _TICK))
 
     def complete(self, at: datetime) -> Self:
-        """Done. Completing it again changes nothing."""
+        """Idempotent: completing a completed task changes nothing."""
         return self.edit({"completed": True}, at)
 
     def toggle(self, at: datetime) -> Self:
-        """Done becomes open and open becomes done."""
         return self.edit({"completed": not self.completed}, at)

@@ -1,13 +1,10 @@
 """Configuration from the environment and `.env`. All invalid and missing settings are reported together."""
 
-from functools import cache
-from hashlib import scrypt
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -57,13 +54,6 @@ def _secret(secret: SecretStr) -> SecretStr:
 def _http_url(url: str) -> str:
     origin(url)
     return url.rstrip("/")
-
-
-@cache
-def _derived(about: str) -> bytes:
-    """A key of what nobody may find out by trying one password after the other on what was sealed with it: each try
-    takes them as long as it takes here, some 50 milliseconds, once in a process."""
-    return scrypt(about.encode(), salt=b"todo cursors", n=2**14, r=8, p=1, dklen=32)
 
 
 class Settings(BaseSettings):
@@ -118,13 +108,6 @@ class Settings(BaseSettings):
     def conninfo(self) -> str:
         assert self.database_url is not None, "without DATABASE_URL, zero_config has to provide a database first"
         return conninfo(self.database_url.get_secret_value())
-
-    @property
-    def cursor_key(self) -> bytes:
-        """The same for all processes on one database, by whichever of its hosts they reach it."""
-        database = conninfo_to_dict(self.conninfo) if self.database_url else {}
-        about = [database.get(part) for part in ("user", "password", "dbname")]
-        return _derived(repr(about))
 
     @property
     def jwks_url(self) -> str | None:

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from domain.selection import Selection, Sort
+from domain.listing import Selection, Sort
+from domain.search import SearchText
 from domain.task import Changes, Draft, Task
-from domain.values import Description, IdempotencyKey, SearchText, TaskId, Title, UserId
+from domain.values import Description, IdempotencyKey, TaskId, Title, UserId
 
 STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 AWKWARD = st.sampled_from(

@@ -10,10 +10,12 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from fastapi.routing import APIRoute
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
 
-from entrypoints.http.app import create
-from entrypoints.http.express import Operation
+from entrypoints.http.app import CONTRACTS, create
+from entrypoints.http.contract import ContractRoute
+from entrypoints.http.owner import _list_of, _own_list
 from tests.http.conftest import container
 
 ROOT = Path(__file__).parents[1]
@@ -75,13 +77,28 @@ def test_dependency_injector_appears_in_one_file() -> None:
     assert using == ["entrypoints/container.py"]
 
 
-def test_only_the_lists_know_whose_tasks_a_request_is_about() -> None:
-    """Routes are handed a TodoList: none of them can name an owner."""
-    for name in ("tasks", "user_tasks"):
-        tree = ast.parse((ROOT / f"entrypoints/http/contracts/{name}.py").read_text())
-        words = {getattr(node, "id", None) or getattr(node, "attr", None) for node in ast.walk(tree)}
-        assert {"MyList", "ListOfUser"} & words
-        assert not {"caller", "UserId", "acting_as", "user_id", "owner"} & words
+def test_only_the_owner_module_knows_whose_tasks_a_request_is_about() -> None:
+    """Routes are handed a TodoList: nothing else in HTTP can name an owner, in whichever module a contract is."""
+    knowing = {"owner.py", "context.py", "middleware/authentication.py", "middleware/request_log.py"}
+    folder = ROOT / "entrypoints/http"
+    others = [file for file in files("entrypoints/http") if file.relative_to(folder).as_posix() not in knowing]
+    assert len(others) > 15
+    for file in others:
+        words = {
+            getattr(node, "id", None) or getattr(node, "attr", None) for node in ast.walk(ast.parse(file.read_text()))
+        }
+        assert not {"caller", "UserId", "acting_as", "owner"} & words, file
+
+
+def test_every_contract_takes_its_list_from_the_owner_module() -> None:
+    """Contracts are found by their files: a third one cannot be left out."""
+    contracts = [file for file in files("entrypoints/http/contracts") if file.name != "__init__.py"]
+    assert {file.stem for file in contracts} == {module.__name__.rpartition(".")[2] for module in CONTRACTS}
+    for route in iter_route_contexts(create(container()).routes):
+        if isinstance(route.original_route, ContractRoute):
+            calls = [part.call for part in route.dependant.dependencies]
+            assert {_own_list, _list_of} & {*calls}, route.path
+            assert ("{user_id}" in str(route.path)) is (_list_of in calls), route.path
 
 
 def test_every_package_says_what_it_is() -> None:
@@ -91,13 +108,20 @@ def test_every_package_says_what_it_is() -> None:
         assert ast.get_docstring(ast.parse(package.read_text())), package
 
 
-def test_no_route_is_run_by_fastapi() -> None:
-    """Whose way of calling a dependency or a handler that is not `async def` costs a thread."""
-    routes = [route for route in create(container()).routes if isinstance(route, APIRoute)]
-    assert len(routes) > 20
-    for route in routes:
-        assert isinstance(route, Operation)
-        assert iscoroutinefunction(route.endpoint), route.endpoint
+def test_nothing_on_a_request_s_path_takes_a_thread() -> None:
+    """FastAPI runs an endpoint or a dependency that is not `async def` in a thread pool."""
+    routes = iter_route_contexts(create(container()).routes)
+    ours = [route for route in routes if isinstance(route.original_route, APIRoute)]
+    assert len(ours) > 20
+    for route in ours:
+        for call in _calls(route.dependant):
+            assert iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None)), call  # noqa: B004
+
+
+def _calls(part: Dependant) -> Iterator[object]:
+    yield part.call
+    for child in part.dependencies:
+        yield from _calls(child)
 
 
 def test_everything_that_is_installed_is_pinned_by_hash_and_named_in_the_decisions() -> None:

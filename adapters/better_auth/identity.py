@@ -16,7 +16,7 @@ from jwt.types import Options
 
 from adapters.better_auth.jwks import ALGORITHMS, JwksClient
 from application.ports import IdentityProvider
-from domain.errors import CredentialsExpired, InvalidValue, NotAuthenticated, SessionTokenSent
+from domain.errors import CredentialsExpired, InvalidValue, NotAuthenticated, WrongCredentialType
 from domain.values import UserId
 
 MAX_TOKEN = 8 * 1024  # characters; decoding junk takes time in proportion to its length before it fails
@@ -99,7 +99,7 @@ class BetterAuthIdentityProvider(IdentityProvider):
         if len(token) > MAX_TOKEN:
             raise NotAuthenticated
         if _SESSION_TOKEN.fullmatch(token):
-            raise SessionTokenSent(_SESSION_TOKEN_HINT)
+            raise WrongCredentialType(_SESSION_TOKEN_HINT)
         try:
             claims = await self._claims(token)
             user = _user(claims)

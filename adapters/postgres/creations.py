@@ -6,7 +6,6 @@ from typing import NamedTuple
 from sqlalchemy import BigInteger, Column, DateTime, Index, String
 from sqlmodel import Field, SQLModel
 
-from application.ports import KEY_LIFETIME
 from domain.values import IdempotencyKey, UserId
 
 
@@ -31,7 +30,7 @@ class Creation(NamedTuple):
     created_at: datetime
 
 
-_EXPIRED = f"interval '{KEY_LIFETIME.total_seconds():.0f} seconds'"
+_EXPIRED = f"interval '{IdempotencyKey.LIFETIME.total_seconds():.0f} seconds'"
 
 # By hand, because SQLAlchemy cannot say OVERRIDING SYSTEM VALUE. A key that somebody else is storing right now is
 # waited for, and then not returned. In passing, some of the keys that have expired are removed.

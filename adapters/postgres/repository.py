@@ -1,7 +1,7 @@
 """Tasks in PostgreSQL: many calls in one statement, and each answered as if it had been alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from hashlib import blake2b
@@ -16,8 +16,8 @@ from adapters.postgres.pool import OutcomeUnknown, Pool, deadline
 from adapters.postgres.statements import ADD, GET, PAGES, REMOVE, SAVE, SETTLE, each
 from application.ports import TaskRepository
 from domain.errors import KeyReused, StorageUnavailable, TaskNotFound
-from domain.selection import ALL, Place, Selection, Sort
-from domain.task import Draft, Task
+from domain.listing import ALL, Position, Selection, Sort
+from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
 STATEMENTS = 4  # of one kind that run at once, where they are slow
@@ -90,7 +90,7 @@ class SqlModelTaskRepository(TaskRepository):
         return await self._get(owner, task_id, deadline())
 
     async def page(
-        self, owner: UserId, selection: Selection = ALL, *, after: Place | None = None, limit: int
+        self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
     ) -> Sequence[Task]:
         until, question = deadline(), (owner, selection, after, limit)
         if selection.search is None:
@@ -123,7 +123,7 @@ class SqlModelTaskRepository(TaskRepository):
                 return changed
             before = seen
 
-    async def remove(self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None = None) -> None:
+    async def remove(self, owner: UserId, task_id: TaskId, seen: ExpectedVersions = None) -> None:
         until = deadline()
         try:
             await self._remove(owner, task_id, seen, until)
@@ -149,19 +149,17 @@ class SqlModelTaskRepository(TaskRepository):
         await self._settle(until)
         return True
 
-    async def _remove(self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None, until: float) -> None:
+    async def _remove(self, owner: UserId, task_id: TaskId, seen: ExpectedVersions, until: float) -> None:
         pause, state = SHORTEST_PAUSE, None
         while True:
             if seen is not None:
-                state = (await self._get(owner, task_id, until)).seen(seen).updated_at
+                state = (await self._get(owner, task_id, until)).matching(seen).updated_at
             if await self._removing.ask((owner, task_id, state), until):
                 return
-            (await self._get(owner, task_id, until)).seen(seen)
+            (await self._get(owner, task_id, until)).matching(seen)
             pause = await _pause(pause)  # it is there, so somebody else holds it, or did
 
-    async def _remove_again(
-        self, owner: UserId, task_id: TaskId, seen: Collection[datetime] | None, until: float
-    ) -> None:
+    async def _remove_again(self, owner: UserId, task_id: TaskId, seen: ExpectedVersions, until: float) -> None:
         try:
             await self._remove(owner, task_id, seen, until)
         except TaskNotFound:  # whether it was this call that removed it or another: it is gone
@@ -237,7 +235,7 @@ class SqlModelTaskRepository(TaskRepository):
         return [found.get(key) for key in asked]
 
     async def _page_all(
-        self, asked: Sequence[tuple[UserId, Selection, Place | None, int]], until: float
+        self, asked: Sequence[tuple[UserId, Selection, Position | None, int]], until: float
     ) -> Sequence[Sequence[Task]]:
         """Of selections in one order, all of them with a search or all without."""
         _, selection, *_ = asked[0]

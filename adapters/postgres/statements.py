@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Field, SQLModel
 
-from domain.selection import Sort
+from domain.listing import Sort
 from domain.task import Task
 from domain.values import Description, TaskId, Title, UserId
 

@@ -1,4 +1,4 @@
-"""The FastAPI application, put together."""
+"""The FastAPI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,46 +6,72 @@ from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from entrypoints.container import Container
-from entrypoints.http import docs, health, openapi
+from entrypoints.http import docs, health, openapi, problem
+from entrypoints.http.context import Services
 from entrypoints.http.contracts import tasks, user_tasks
-from entrypoints.http.cursors import Cursors
-from entrypoints.http.express import App
-from entrypoints.http.json_body import BodyLimit
+from entrypoints.http.express import Express
 from entrypoints.http.middleware.authentication import Authentication
+from entrypoints.http.middleware.body_limit import BodyLimit
 from entrypoints.http.middleware.cors import Cors
+from entrypoints.http.middleware.errors import Errors
 from entrypoints.http.middleware.request_log import RequestLog
-from entrypoints.http.problem import Errors
 from entrypoints.observability.request_metrics import RequestCounts
 
+CONTRACTS = (user_tasks, tasks)
+"""In order of precedence: a user may be called "tasks"."""
 
-def create(container: Container, counts: RequestCounts | None = None) -> FastAPI:
-    """The application on the container's adapters, which its lifespan warms up and closes. `counts` counts requests."""
-    app = App(
+
+def create(
+    container: Container,
+    *,
+    express: bool = True,
+    counts: RequestCounts | None = None,
+    tracing: Middleware | None = None,
+) -> FastAPI:
+    """The application on the container's adapters, which its lifespan warms up and closes.
+
+    `counts` counts requests. `tracing` is a middleware, which runs inside the request log. Without `express`, FastAPI
+    runs every route.
+    """
+    app = FastAPI(
         title="Tasks",
+        description=openapi.DESCRIPTION,
         version=version("todo-backend"),
+        openapi_tags=[
+            *({"name": part.CONTRACT.prefix, "description": part.CONTRACT.description} for part in CONTRACTS),
+            {"name": "health", "description": "For the operator of the process. Needs no token."},
+        ],
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # `observability` has its own
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lambda _: _lifespan(container),
-        # Flat, because every level of routers costs time. The second contract comes first: its addresses
-        # are the narrower ones, and a user may be called "tasks".
-        routes=[*user_tasks.router.routes, *tasks.router.routes, *health.router.routes, *docs.routes()],
+        exception_handlers={HTTPException: problem.handle, RequestValidationError: problem.handle},
         middleware=[
             Middleware(RequestLog, counts=counts),
+            *([tracing] if tracing else []),
             Middleware(Cors, origins=container.settings().origins),
             Middleware(Errors),
             Middleware(Authentication, identity=container.identity()),
             Middleware(BodyLimit),
+            *([Middleware(Express)] if express else []),
         ],
     )
-    app.state.todo_list = container.todo_list
-    app.state.cursors = Cursors(container.settings().cursor_key)
-    app.state.ping = container.ping
-    app.state.complete_toggles = container.settings().complete_toggles
-    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]
+    for contract in CONTRACTS:
+        app.include_router(contract.router)
+    app.include_router(health.router)
+    app.include_router(docs.router())
+    app.state.services = Services(
+        todo_list=container.todo_list,
+        ping=container.ping,
+        complete_toggles=container.settings().complete_toggles,
+    )
+    app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app
 
 

@@ -1,73 +1,58 @@
-"""Where the next page of a list begins, in a form that a client can only hand back."""
+"""Cursors of keyset pagination: a position in a list, and the query that the position belongs to.
+
+Readable and not signed: a cursor opens nothing that its holder may not list anyway. The query in it keeps a client from
+continuing a list with another filter or order, which would skip or repeat tasks.
+"""
 
 import base64
-import binascii
 from datetime import datetime
-from hashlib import blake2b
-from hmac import compare_digest
+from types import NoneType
+from typing import TypeVar
 
 import orjson
 
 from domain.errors import InvalidValue
-from domain.selection import Place, Selection, Sort
-from domain.values import TaskId, Title, UserId
+from domain.listing import Position, Selection, Sort
+from domain.values import TaskId, Title
 
-_SEAL_BYTES = 16
-
-
-class Cursors:
-    """Sealed with a key, for one owner and one selection. Processes with the same key read each other's.
-
-    The seal keeps out mistakes: a cursor opens nothing that its reader may not see anyway.
-    """
-
-    def __init__(self, key: bytes) -> None:
-        self._key = key
-
-    def write(self, place: Place, owner: UserId, selection: Selection) -> str:
-        body = orjson.dumps([place.value, place.id])
-        return _text(self._seal(body, owner, selection) + body)
-
-    def read(self, text: str, owner: UserId, selection: Selection) -> Place:
-        """Raises InvalidValue for what was not written here, or for another owner or selection."""
-        sealed = _bytes(text)
-        body = sealed[_SEAL_BYTES:]
-        place = None
-        if compare_digest(sealed[:_SEAL_BYTES], self._seal(body, owner, selection)):
-            place = _place(body, selection.sort)
-        if place is None:
-            raise InvalidValue("cursor", "must be the one that came with the page before, for the same list")
-        return place
-
-    def _seal(self, body: bytes, owner: UserId, selection: Selection) -> bytes:
-        about = [owner, selection.completed, selection.search, selection.sort.value, selection.descending]
-        return blake2b(orjson.dumps(about) + body, key=self._key, digest_size=_SEAL_BYTES).digest()
+T = TypeVar("T")
 
 
-def _place(body: bytes, sort: Sort) -> Place | None:
-    """Parsed although it was sealed: where the database has no password, anybody can make the seal."""
+def write(position: Position, selection: Selection) -> str:
+    body = orjson.dumps([*_query(selection), *position])
+    return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
+
+
+def read(text: str, selection: Selection) -> Position:
+    """Raises InvalidValue unless the cursor was written for this selection."""
     try:
-        value, task_id = orjson.loads(body)
-        match sort:
-            case Sort.CREATED:
-                return Place(None, TaskId(task_id))
-            case Sort.UPDATED:
-                time = datetime.fromisoformat(value)
-                return Place(time, TaskId(task_id)) if time.tzinfo else None
-            case Sort.TITLE:
-                return Place(Title(value), TaskId(task_id))
+        *query, value, task_id = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
+        if query == _query(selection):
+            return Position(_value(value, selection.sort), TaskId(_of(int, task_id)))
     except (ValueError, TypeError):
-        return None
+        pass
+    raise InvalidValue("cursor", "must be the cursor of a previous page of the same list")
 
 
-def _text(sealed: bytes) -> str:
-    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+def _query(selection: Selection) -> list[object]:
+    return [selection.completed, selection.search, selection.sort.value, selection.descending]
 
 
-def _bytes(text: str) -> bytes:
-    """Nothing, where the text is not spelled as `_text` spells it."""
-    try:
-        sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (ValueError, binascii.Error):
-        return b""
-    return sealed if _text(sealed) == text else b""
+def _value(value: object, sort: Sort) -> datetime | str | None:
+    """The sort key. Raises ValueError or TypeError for one that no task can have."""
+    match sort:
+        case Sort.CREATED:
+            return _of(NoneType, value)
+        case Sort.UPDATED:
+            time = datetime.fromisoformat(_of(str, value))
+            if time.tzinfo is None:
+                raise ValueError
+            return time
+        case Sort.TITLE:
+            return Title(_of(str, value))
+
+
+def _of(kind: type[T], value: object) -> T:
+    if type(value) is not kind:
+        raise TypeError
+    return value

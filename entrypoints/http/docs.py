@@ -1,10 +1,10 @@
-"""`/docs`: the API to read and to try, from this server alone and under a strict content security policy."""
+"""`/docs`: interactive API documentation, served by this process alone under a strict content security policy."""
 
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
+from fastapi import APIRouter
 from starlette.responses import Response
-
-from entrypoints.http.express import Operation
 
 _POLICY = "; ".join(
     (
@@ -44,27 +44,26 @@ _START = b"""SwaggerUIBundle({
 """
 
 
-def routes() -> list[Operation]:
-    """The page and its parts, read once. Swagger UI itself comes with the package fastapi-offline."""
+def router() -> APIRouter:
+    """The page and its assets, read once. Swagger UI itself comes with the package fastapi-offline."""
     static = files("fastapi_offline") / "static"
-    parts = {
+    assets = {
         "/docs": (_PAGE, "text/html"),
         "/docs/start.js": (_START, "text/javascript"),
         "/docs/swagger-ui.css": ((static / "swagger-ui.css").read_bytes(), "text/css"),
         "/docs/swagger-ui-bundle.js": ((static / "swagger-ui-bundle.js").read_bytes(), "text/javascript"),
         "/docs/favicon.png": ((static / "favicon.png").read_bytes(), "image/png"),
     }
-    return [_route(path, content, media_type) for path, (content, media_type) in parts.items()]
+    router = APIRouter(include_in_schema=False)
+    for path, (content, media_type) in assets.items():
+        router.add_api_route(path, _asset(content, media_type))
+    return router
 
 
-def _route(path: str, content: bytes, media_type: str) -> Operation:
-    headers = {
-        "Content-Security-Policy": _POLICY,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
+def _asset(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
+    headers = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"}
 
-    async def part() -> Response:
+    async def asset() -> Response:
         return Response(content, headers=headers, media_type=media_type)
 
-    return Operation(path, part, include_in_schema=False)
+    return asset

@@ -1,134 +1,272 @@
-"""From a request to its route: FastAPI describes the routes, this finds and runs them.
+"""Express lane: runs the contracts' routes without FastAPI's machinery for each request. For speed alone; removable.
 
-What FastAPI would do besides (a context of exit stacks, a solver for any kind of parameter, a serialiser of answers,
-layers for errors that `errors` answers already) serves nobody here, and would take most of a request's time.
+FastAPI stays in charge: it declares, documents and can serve every route. This middleware, the innermost one, handles a
+request itself only if it understands the declaration of the matching route completely, and then does what FastAPI would
+have done. It passes everything else on: other routes, an application with overrides, a mounted application, a request
+that FastAPI traces. `create(express=False)` leaves it out.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from inspect import iscoroutinefunction
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
+from fastapi._compat import ModelField, field_annotation_is_scalar
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
-from starlette.routing import Route, Router
+from fastapi.dependencies.utils import get_typed_return_annotation, get_validation_alias
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from fastapi.security.base import SecurityBase
+from starlette.convertors import StringConvertor
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-Read = Callable[[Request], Any]
+from entrypoints.http.contract import ContractRoute
+from entrypoints.http.problem import handle
+
+_ROUTE = "todo.express"
+_FAILED = object()
+_LISTS = (list[str], list[str] | None)
 
 
-class Operation(APIRoute):
-    """Calls its endpoint with what its dependencies make of the request, one after the other as they are declared.
+class Express:
+    """ASGI middleware that dispatches the contracts' routes.
 
-    A dependency is given the request, or text from the address or a header just as it was sent, and parses it itself.
-    The endpoint returns a Response; what is declared as its model is documentation.
+    It learns them at the first request, and again whenever the application's list of routes has changed. Exception
+    handlers of the application's own apply here as well.
     """
 
-    def __init__(self, path: str, endpoint: Callable[..., Awaitable[Any]], **description: Any) -> None:
-        super().__init__(path, endpoint, **description)
-        self._endpoint = endpoint
-        assert not _parameters(self.dependant), "an endpoint takes from the request what its dependencies make of it"
-        self._readers = [(part.name, *_reader(part)) for part in self.dependant.dependencies]
-        self._request = self.dependant.request_param_name
-        self.app = self._answer
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        arguments: dict[Any, Any] = {self._request: request} if self._request else {}
-        for name, read, takes_time in self._readers:
-            value = read(request)
-            arguments[name] = await value if takes_time else value
-        response = await self._endpoint(**arguments)
-        await response(scope, receive, send)
-
-
-def _reader(part: Dependant) -> tuple[Read, bool]:
-    """What calls the dependency, and whether that has to be awaited."""
-    call = part.call
-    assert call is not None
-    assert not part.dependencies, "a dependency has none of its own"
-    assert not [*part.cookie_params, *part.body_params], "it takes text from the address or a header"
-    assert not any(is_generator(call) for is_generator in (isgeneratorfunction, isasyncgenfunction)), "and ends"
-    takes_time = iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
-    in_path = [(field.name, field.alias) for field in part.path_params]
-    in_query = [(field.name, field.alias) for field in part.query_params]
-    in_headers = [(field.name, field.alias.lower().encode()) for field in part.header_params]
-    if not in_path and not in_query and not in_headers:
-        return call, takes_time
-
-    def read(request: Request) -> Any:
-        arguments: dict[str, Any] = {name: request.path_params[alias] for name, alias in in_path}
-        if in_query and request.scope["query_string"]:
-            sent = request.query_params
-            arguments |= {name: sent[alias] for name, alias in in_query if alias in sent}
-        for name, alias in in_headers:
-            if lines := [value.decode("latin-1") for header, value in request.scope["headers"] if header == alias]:
-                arguments[name] = ", ".join(lines)  # RFC 9110 section 5.3
-        if part.request_param_name:
-            arguments[part.request_param_name] = request
-        return call(**arguments)
-
-    return read, takes_time
-
-
-def _parameters(part: Dependant) -> Sequence[object]:
-    return [*part.path_params, *part.query_params, *part.header_params, *part.cookie_params, *part.body_params]
-
-
-class App(FastAPI):
-    """FastAPI with no layers but ours. The first route that matches an address decides who answers there."""
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._run: ASGIApp = _run
+        self._learned: list[BaseRoute] | None = None
+        self._paths = re.compile("(?!)")
+        self._routes: dict[str | None, dict[str, _Route]] = {}  # by group of that expression, then by method
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self.middleware_stack is None:
-            self.middleware_stack = self.build_middleware_stack()
-        scope["app"] = self
-        await self.middleware_stack(scope, receive, send)
+        run = self._run if scope["type"] == "http" and self._finds(scope) else self._app
+        await run(scope, receive, send)
 
-    def build_middleware_stack(self) -> ASGIApp:
-        app: ASGIApp = _Dispatch(self.router)
-        for layer, arguments, options in reversed(self.user_middleware):
-            app = layer(app, *arguments, **options)
-        return app
-
-
-class _Dispatch:
-    """Finds the route by one regular expression. Raises HTTPException(404), or 405 with `Allow` (RFC 9110 15.5.6)."""
-
-    def __init__(self, router: Router) -> None:
-        self._router = router
-        addresses: dict[str, dict[str, Route]] = {}
-        for route in router.routes:
-            assert isinstance(route, Route)
-            addresses.setdefault(route.path_regex.pattern, {}).update(dict.fromkeys(route.methods or (), route))
-        self._any = re.compile("|".join(map(_unnamed, addresses)))
-        self._at = dict(zip(_places(addresses.values()), addresses.values(), strict=True))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._router.lifespan(scope, receive, send)
-            return
-        found = self._any.fullmatch(scope["path"])
+    def _finds(self, scope: Scope) -> bool:
+        """Whether this lane runs the route that FastAPI would choose, which the scope then names."""
+        application: FastAPI = scope["app"]
+        if application.router.routes != self._learned:
+            self._learn(application)
+        if application.dependency_overrides or scope.get("root_path") or "fastapi.telemetry" in scope:
+            return False
+        found = self._paths.fullmatch(scope["path"])
         if found is None or found.lastindex is None:
-            raise HTTPException(404)
-        routes = self._at[found.lastindex]
-        route = scope["route"] = routes.get(scope["method"]) or next(iter(routes.values()))
-        if scope["method"] not in routes:
-            raise HTTPException(405, headers={"Allow": ", ".join(sorted(routes))})
-        names = route.param_convertors
-        scope["path_params"] = dict(zip(names, found.groups()[found.lastindex :], strict=False))
-        await route.app(scope, receive, send)
+            return False
+        route = self._routes[found.lastgroup].get(scope["method"])
+        if route is None or (route.earlier and _is_preceded(route, scope)):
+            return False
+        scope["route"], scope["endpoint"], scope[_ROUTE] = route.original, route.steps[-1].call, route
+        scope["path_params"] = dict(zip(route.parameters, found.groups()[found.lastindex :], strict=False))
+        return True
+
+    def _learn(self, application: FastAPI) -> None:
+        self._learned = [*application.router.routes]
+        paths: dict[str, dict[str, _Route]] = {}
+        others: list[RouteContext] = []
+        for context in iter_route_contexts(self._learned):
+            route = _understand(context, others)
+            if route is None:
+                others.append(context)
+            else:
+                paths.setdefault(context.path_regex.pattern, {}).update(dict.fromkeys(context.methods or (), route))
+        groups = {f"path{number}": pattern for number, pattern in enumerate(paths)}
+        self._paths = re.compile("|".join(f"(?P<{name}>{_unnamed(pattern)})" for name, pattern in groups.items()))
+        self._routes = {name: paths[pattern] for name, pattern in groups.items()}
+        handlers = {key: value for key, value in application.exception_handlers.items() if key not in (500, Exception)}
+        ours = all(value is handle for key, value in handlers.items() if key is not WebSocketRequestValidationError)
+        self._run = _run if ours else ExceptionMiddleware(_run, handlers)
 
 
 def _unnamed(pattern: str) -> str:
-    """As one group that holds one more for each parameter, whose names may be those of other addresses too."""
-    return "(" + re.sub(r"\?P<\w+>", "", pattern.removeprefix("^").removesuffix("$")) + ")"
+    """The pattern with its parameters as unnamed groups, because patterns of other paths use the same names."""
+    return re.sub(r"\?P<\w+>", "", pattern.removeprefix("^").removesuffix("$"))
 
 
-def _places(addresses: Iterable[dict[str, Route]]) -> Iterable[int]:
-    """The number of each address's group."""
-    place = 1
-    for routes in addresses:
-        yield place
-        place += 1 + len(next(iter(routes.values())).param_convertors)
+async def _run(scope: Scope, receive: Receive, send: Send) -> None:
+    """Solves dependencies and calls the endpoint in FastAPI's order, and collects validation errors as FastAPI does."""
+    request = Request(scope, receive, send)
+    results: list[Any] = []
+    errors: list[Any] = []
+    for step in scope[_ROUTE].steps:
+        arguments, before = step.defaults.copy(), len(errors)
+        failed = False
+        for name, index in step.dependencies:
+            failed = failed or results[index] is _FAILED
+            if name is not None:
+                arguments[name] = results[index]
+        for parameters in step.parameters:
+            if parameters.present(scope):
+                parameters.read(request, arguments, errors)
+        if step.request is not None:
+            arguments[step.request] = request
+        failed = failed or len(errors) > before
+        results.append(_FAILED if failed else await step.call(**arguments))
+    if errors:
+        raise RequestValidationError(errors)
+    await results[-1](scope, receive, send)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """The parameters that one callable takes from one part of the request: all of the path, or with plain defaults."""
+
+    kind: str
+    fields: Sequence[ModelField]
+    part: Callable[[Request], Any]
+    present: Callable[[Scope], Any]
+    """Whether any of them may be there. Only then do they need to be read."""
+    lists: Collection[str]
+    """Aliases of those that may occur several times."""
+
+    def read(self, request: Request, values: dict[str, Any], errors: list[Any]) -> None:
+        """Adds values by name, and validation errors."""
+        sent = self.part(request)
+        for field in self.fields:
+            alias = field.alias
+            if alias in sent:
+                value = sent.getlist(alias) if alias in self.lists else sent[alias]
+                values[field.name], found = field.validate(value, loc=(self.kind, alias))
+                errors += found
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One call, of a dependency or of the endpoint. Its dependencies are the results of earlier steps, by index."""
+
+    call: Callable[..., Awaitable[Any]]
+    dependencies: Sequence[tuple[str | None, int]]
+    parameters: Sequence[_Parameters]
+    defaults: dict[str, Any]
+    request: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    original: BaseRoute
+    steps: Sequence[_Step]
+    parameters: Sequence[str]
+    earlier: Sequence[RouteContext]
+    """Routes that FastAPI tries before, that this lane does not run, and whose paths may overlap."""
+
+
+def _is_preceded(route: _Route, scope: Scope) -> bool:
+    return any(earlier.matches(scope)[0] is not Match.NONE for earlier in route.earlier)
+
+
+class _NotUnderstood(Exception):
+    """A declaration holds something that this lane leaves to FastAPI."""
+
+
+def _understand(context: RouteContext, earlier: Sequence[RouteContext]) -> _Route | None:
+    """None if any part of the declaration is not understood."""
+    original = context.original_route
+    plain = (
+        isinstance(original, ContractRoute)
+        and type(original).get_route_handler is APIRoute.get_route_handler
+        and type(original).handle is APIRoute.handle
+        and context.body_field is None
+        and context.max_body_size is None
+        and all(type(convertor) is StringConvertor for convertor in context.param_convertors.values())
+        and _returns_response(context.endpoint)
+    )
+    if not plain:
+        return None
+    steps: list[_Step] = []
+    try:
+        _plan(context.dependant, steps, {})
+    except _NotUnderstood:
+        return None
+    overlapping = [route for route in earlier if not _has_another_path(route, context)]
+    return _Route(original, steps, [*context.param_convertors], overlapping)
+
+
+def _has_another_path(route: RouteContext, than: RouteContext) -> bool:
+    """Decided for paths without parameters only."""
+    fixed = isinstance(route.original_route, Route) and not route.param_convertors
+    return fixed and not than.path_regex.match(route.path)
+
+
+def _returns_response(endpoint: Callable[..., Any] | None) -> bool:
+    returned = get_typed_return_annotation(endpoint) if endpoint else None
+    return isinstance(returned, type) and issubclass(returned, Response)
+
+
+def _plan(part: Dependant, steps: list[_Step], known: dict[object, int]) -> int:
+    """Appends the steps of a callable and of its dependencies, and returns the index of its own. A dependency that
+    occurs twice is called once, unless it is declared otherwise. Raises _NotUnderstood."""
+    special = (
+        part.body_params,
+        part.cookie_params,
+        part.websocket_param_name,
+        part.http_connection_param_name,
+        part.response_param_name,
+        part.background_tasks_param_name,
+        part.security_scopes_param_name,
+        part.own_oauth_scopes,
+        part.parent_oauth_scopes,
+        part.concurrency,
+    )
+    if part.call is None or any(special) or not _is_coroutine_function(part.call):
+        raise _NotUnderstood
+    if part.use_cache and (part.call, part.scope) in known:
+        return known[part.call, part.scope]
+    optional = [*part.query_params, *part.header_params]
+    if not all(map(_is_plain, [*part.path_params, *optional])) or not all(map(_has_plain_default, optional)):
+        raise _NotUnderstood
+    dependencies = [(child.name, _plan(child, steps, known)) for child in part.dependencies]
+    defaults = {field.name: field.default for field in optional}
+    steps.append(_Step(part.call, dependencies, [*_parameters(part)], defaults, part.request_param_name))
+    known[part.call, part.scope] = len(steps) - 1
+    return len(steps) - 1
+
+
+def _is_coroutine_function(call: Callable[..., Any]) -> bool:
+    """A function or an object with an async `__call__`; not a class, and not a security scheme."""
+    if isinstance(call, (type, SecurityBase)):
+        return False
+    return iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
+
+
+def _is_plain(field: ModelField) -> bool:
+    """A scalar or a list of strings, under one name."""
+    annotation = field.field_info.annotation
+    one_name = get_validation_alias(field) == field.alias and field.config is None
+    return one_name and (annotation in _LISTS or field_annotation_is_scalar(annotation))
+
+
+def _has_plain_default(field: ModelField) -> bool:
+    info = field.field_info
+    immutable = info.default is None or isinstance(info.default, (str, int, Enum))
+    return immutable and not info.is_required() and info.default_factory is None and not info.validate_default
+
+
+def _parameters(part: Dependant) -> Iterator[_Parameters]:
+    optional = [*part.query_params, *part.header_params]
+    lists = frozenset(field.alias for field in optional if field.field_info.annotation in _LISTS)
+    if part.path_params:
+        yield _Parameters("path", part.path_params, attrgetter("path_params"), itemgetter("path_params"), ())
+    if part.query_params:
+        yield _Parameters("query", part.query_params, attrgetter("query_params"), itemgetter("query_string"), lists)
+    if part.header_params:
+        names = frozenset(field.alias.lower().encode() for field in part.header_params)
+        yield _Parameters("header", part.header_params, attrgetter("headers"), partial(_has_header, names), lists)
+
+
+def _has_header(names: Collection[bytes], scope: Scope) -> bool:
+    for name, _ in scope["headers"]:  # noqa: SIM110  (three times as fast as any())
+        if name in names:
+            return True
+    return False

@@ -1,4 +1,4 @@
-"""Is it alive, and can it serve? Outside authentication, for whoever runs the process."""
+"""Health checks for the process's operator, outside authentication."""
 
 from operator import attrgetter
 
@@ -6,25 +6,26 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from entrypoints.http.express import Operation
+from entrypoints.http.context import services
+from entrypoints.http.openapi import HEALTH, errors
 
-router = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"), route_class=Operation)
+router = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"))
 
 
 class Health(TypedDict):
-    """How the process is."""
+    """The state of the process."""
 
     status: str
 
 
-@router.get("/healthz", response_model=Health)
+@router.get("/healthz", response_model=Health, responses=HEALTH)
 async def alive() -> Response:
-    """The process runs. Asks nobody, so that a probe never keeps the database awake."""
+    """The process is running. Does not touch the database, so that probes never keep it awake."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@router.get("/readyz", response_model=Health)
+@router.get("/readyz", response_model=Health, responses={**HEALTH, **errors(503)})
 async def ready(request: Request) -> Response:
-    """The database answers within a second. 503 comes within two."""
-    await request.app.state.ping()
+    """The database responds within a second. Otherwise 503, within two seconds."""
+    await services(request).ping()
     return Response(b'{"status":"ready"}', media_type="application/json")

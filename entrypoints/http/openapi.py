@@ -1,42 +1,71 @@
-"""The description of the API: what FastAPI knows, and what our own bodies, credentials and errors add to it."""
+"""The OpenAPI document: FastAPI's own, with one schema for all errors and the schemas of request bodies.
 
-from collections.abc import Iterator
+Routes declare what is special about them with the constants below, as FastAPI's `responses`.
+"""
+
 from typing import Annotated, Any, NotRequired
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
-from application.todo_list import PAGE
-from domain.errors import IdentityUnavailable, InvalidValue, StorageUnavailable, TaskChanged
-from entrypoints.http.json_body import Body
-from entrypoints.http.problem import ANSWERS, CODES, STATUS_IN_USER_CONTRACT, TITLES
+from application.todo_list import CHUNK
+from entrypoints.http.json_body import JsonBody
+from entrypoints.http.problem import CODES, TITLES
 
-DESCRIPTION = """To-do lists of many users; everybody sees and changes only their own tasks.
+DESCRIPTION = """To-do lists for many users. Each user sees and changes only their own tasks.
 
-Send a JWT from Better Auth as a bearer token. The same tasks can be reached in two ways, which differ in a few answers.
+Send a JWT from Better Auth as a bearer token. Two contracts serve the same tasks; they differ in a few responses.
 """
 
-TAGS = [
-    {"name": "/api/tasks", "description": "The owner is whoever the token speaks for."},
-    {"name": "/api/{user_id}/tasks", "description": "The address names the owner, who must be the token's."},
-    {"name": "health", "description": "For whoever runs the process. Needs no token."},
-]
-
-CONTRADICTION = {
-    "anyOf": [
-        {
-            "properties": {"completed": {"const": completed}, "status": {"const": status}},
-            "required": ["completed", "status"],
-        }
-        for completed, status in ((True, "incomplete"), (False, "complete"))
-    ]
+BEARER = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A JWT from Better Auth."}
 }
-"""What no body may say."""
 
 _REF = "#/components/schemas/{model}"
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def _headers(**descriptions: str) -> dict[str, Any]:
+    return {
+        name.replace("_", "-"): {"description": description, "schema": {"type": "string"}}
+        for name, description in descriptions.items()
+    }
+
+
+def errors(*statuses: int) -> Responses:
+    """Error responses with these statuses, for FastAPI's `responses`."""
+    return {status: _error(status) for status in sorted(statuses)}
+
+
+def _error(status: int) -> dict[str, Any]:
+    headers = _headers(X_Request_ID="Identifies the request in the log.")
+    if status == 401:
+        headers |= _headers(WWW_Authenticate="RFC 6750 section 3.")
+    if status >= 500:
+        headers |= _headers(Retry_After="Seconds to wait before retrying, if storage or identity was unavailable.")
+    schema = {"schema": {"$ref": _REF.format(model="Problem")}}
+    return {
+        "description": TITLES[status],
+        "headers": headers,
+        "content": {"application/json": schema, "application/problem+json": schema},
+    }
+
+
+_ID = _headers(X_Request_ID="Identifies the request in the log, and in an error.")
+_ETAG = _headers(ETag=f"RFC 9110 section 8.8.3. A list of more than {CHUNK} tasks has none.")
+_LINK = _headers(Link='`rel="next"`, if there is a next page (RFC 8288).')
+_NOT_MODIFIED: dict[str, Any] = {"description": "Not Modified", "headers": _ETAG}
+
+HEALTH: Responses = {200: {"headers": _ID}}
+CREATE: Responses = {201: {"headers": {**_ID, **_headers(Location="The URL of the new task."), **_ETAG}}}
+LIST: Responses = {200: {"headers": {**_ID, **_ETAG, **_LINK}}, 304: _NOT_MODIFIED}
+READ: Responses = {200: {"headers": {**_ID, **_ETAG}}, 304: _NOT_MODIFIED, **errors(404)}
+CHANGE: Responses = {200: {"headers": {**_ID, **_ETAG}}, **errors(404, 412)}
+DELETE: Responses = {204: {"headers": _ID}, **errors(404, 412)}
 
 
 class InvalidField(TypedDict):
@@ -47,7 +76,7 @@ class InvalidField(TypedDict):
 
 
 class Problem(TypedDict):
-    """Every error has this body (RFC 9457)."""
+    """The body of every error (RFC 9457)."""
 
     status: Annotated[int, Field(examples=[404])]
     title: Annotated[str, Field(examples=["Not Found"])]
@@ -60,111 +89,41 @@ class Problem(TypedDict):
     detail: Annotated[str, Field(description="For people.", examples=["Task not found"])]
     error: Annotated[str, Field(description="The same as `detail`.", examples=["Task not found"])]
     request_id: Annotated[str, Field(examples=["5f2b8c0e9d7a4f0bb1f3c6a2e8d4971c"])]
-    errors: NotRequired[Annotated[list[InvalidField], Field(description="What is wrong with the input, by field.")]]
+    errors: NotRequired[Annotated[list[InvalidField], Field(description="Invalid input, field by field.")]]
     hint: NotRequired[Annotated[str, Field(examples=["Send the JWT from /api/auth/token instead."])]]
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
+def document(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, made once."""
     if app.openapi_schema is None:
-        routes = [route for route in app.routes if isinstance(route, APIRoute) and route.include_in_schema]
-        document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, tags=TAGS, routes=routes)
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, tags=app.openapi_tags, routes=app.routes
+        )
         schemas = document["components"]["schemas"]
-        for unused in ("HTTPValidationError", "ValidationError"):
-            del schemas[unused]
-        for route in routes:
-            for method in route.methods or ():
-                _complete(document["paths"][route.path_format][method.lower()], route, schemas)
+        for route in iter_route_contexts(app.routes):
+            if isinstance(route.original_route, APIRoute) and route.include_in_schema:
+                _correct(document, route, schemas)
         _add(schemas, "Problem", TypeAdapter(Problem))
-        document["components"]["securitySchemes"] = {
-            "bearer": {
-                "type": "http",
-                "scheme": "bearer",
-                "bearerFormat": "JWT",
-                "description": "A JWT from Better Auth.",
-            }
-        }
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        document["components"].setdefault("securitySchemes", {}).update(BEARER)
         app.openapi_schema = document
     return app.openapi_schema
 
 
-def _complete(operation: dict[str, Any], route: APIRoute, schemas: dict[str, Any]) -> None:
-    body = next(_bodies(route), None)
-    if body is not None:
-        _add(schemas, body.name, body.fields)
-        schemas[body.name]["not"] = CONTRADICTION
-        content = {"application/json": {"schema": {"$ref": _REF.format(model=body.name)}}}
-        operation["requestBody"] = {"content": content, "required": body.required}
-    if route.path.startswith("/api/"):
-        operation["security"] = [{"bearer": []}]
-    responses = {status: answer for status, answer in operation["responses"].items() if status < "400"}
-    for answer in responses.values():
-        answer["headers"] = {"X-Request-ID": _header("Names the request in the log, and in an error.")}
-    if "201" in responses:
-        responses["201"]["headers"]["Location"] = _header("The address of the new task.")
-    if route.path.startswith("/api/"):
-        _tell_of_conditions(operation, responses)
-    operation["responses"] = responses | {
-        str(status): _error(status) for status in sorted(_errors(route, body, operation))
-    }
+def _correct(document: dict[str, Any], route: RouteContext, schemas: dict[str, Any]) -> None:
+    """Adds the schema of the route's body. Invalid input is a Problem, not FastAPI's HTTPValidationError."""
+    for body in (part.call for part in route.dependant.dependencies if isinstance(part.call, JsonBody)):
+        _add(schemas, body.name, body.adapter)
+    for method in route.methods or ():
+        responses = document["paths"][route.path_format][method.lower()]["responses"]
+        if _REF.format(model="HTTPValidationError") in str(responses.get("422")):
+            del responses["422"]
+            if not hasattr(route.original_route, "contract"):
+                responses["422"] = _error(422)
 
 
-def _tell_of_conditions(operation: dict[str, Any], responses: dict[str, Any]) -> None:
-    tag = {"ETag": _header(f"RFC 9110 section 8.8.3. A list of more than {PAGE} tasks has none.")}
-    for status in responses.keys() & {"200", "201"}:
-        responses[status]["headers"] |= tag
-    sent = {parameter["name"] for parameter in operation.get("parameters", ())}
-    if "cursor" in sent:
-        responses["200"]["headers"]["Link"] = _header('`rel="next"`, where there are more tasks (RFC 8288).')
-    if "If-None-Match" in sent:
-        responses["304"] = {"description": "Not Modified", "headers": tag}
-
-
-def _bodies(route: APIRoute) -> Iterator[Body[Any]]:
-    return (dependency.call for dependency in route.dependant.dependencies if isinstance(dependency.call, Body))
-
-
-def _add(schemas: dict[str, Any], name: str, fields: TypeAdapter[Any]) -> None:
-    schema = fields.json_schema(ref_template=_REF)
+def _add(schemas: dict[str, Any], name: str, model: TypeAdapter[Any]) -> None:
+    schema = model.json_schema(ref_template=_REF)
     schemas.update(schema.pop("$defs", {}))
     schemas[name] = schema
-
-
-def _errors(route: APIRoute, body: Body[Any] | None, operation: dict[str, Any]) -> Iterator[int]:
-    """Every status, beyond success, that the operation itself answers with; `BodyLimit` refuses before."""
-    if not route.path.startswith("/api/"):
-        if route.path == "/readyz":
-            yield ANSWERS[StorageUnavailable].status
-        return
-    statuses = {failure: answer.status for failure, answer in ANSWERS.items()}
-    yield from (401, 500, ANSWERS[IdentityUnavailable].status)
-    if "{user_id}" in route.path:
-        statuses |= STATUS_IN_USER_CONTRACT
-        yield 403
-    yield statuses[StorageUnavailable]
-    if "{id}" in route.path:
-        yield 404
-    if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ())):
-        yield ANSWERS[TaskChanged].status
-    if body is not None:
-        yield from (408, 413, 415)
-    if body is not None or operation.get("parameters"):
-        yield statuses[InvalidValue]
-
-
-def _error(status: int) -> dict[str, Any]:
-    headers = {"X-Request-ID": _header("Names the request in the log.")}
-    if status == 401:
-        headers["WWW-Authenticate"] = _header("RFC 6750 section 3.")
-    if status >= 500:
-        headers["Retry-After"] = _header("Seconds after which to try again, where storage or identity was unavailable.")
-    schema = {"schema": {"$ref": _REF.format(model="Problem")}}
-    return {
-        "description": TITLES[status],
-        "headers": headers,
-        "content": {"application/json": schema, "application/problem+json": schema},
-    }
-
-
-def _header(description: str) -> dict[str, Any]:
-    return {"description": description, "schema": {"type": "string"}}

@@ -1,4 +1,4 @@
-"""Whose tasks a request is about. Routes are handed a list of things to do and never see a user id."""
+"""Whose tasks a request is about. Routes receive a TodoList and never see a user id."""
 
 from typing import Annotated
 
@@ -7,25 +7,27 @@ from fastapi import Depends, Path, Request
 from application.todo_list import TodoList
 from domain.ownership import acting_as
 from domain.values import UserId
+from entrypoints.http.context import context, services
 
 
-def _my_list(request: Request) -> TodoList:
-    return _list(request, request.state.caller)
+def _caller(request: Request) -> UserId:
+    caller = context(request.scope).caller
+    assert caller is not None, "authentication lets nothing under /api pass without a caller"
+    return caller
 
 
-def _list_of(
-    request: Request, user_id: Annotated[str, Path(description="The caller's own id.", examples=["u1"])]
+async def _own_list(request: Request) -> TodoList:
+    return services(request).todo_list(_caller(request))
+
+
+async def _list_of(
+    request: Request, user_id: Annotated[str, Path(description="The caller's own user id.", examples=["u1"])]
 ) -> TodoList:
-    return _list(request, acting_as(user_id, caller=request.state.caller))
+    return services(request).todo_list(acting_as(user_id, caller=_caller(request)))
 
 
-def _list(request: Request, owner: UserId) -> TodoList:
-    todo_list: TodoList = request.app.state.todo_list(owner=owner)
-    return todo_list
-
-
-MyList = Annotated[TodoList, Depends(_my_list)]
-"""The caller's own: contract 1."""
+OwnList = Annotated[TodoList, Depends(_own_list)]
+"""The caller's to-do list."""
 
 ListOfUser = Annotated[TodoList, Depends(_list_of)]
-"""The one that the address names, which must be the caller's own: contract 2."""
+"""The to-do list of the user in the path, who must be the caller. Raises NotYours."""

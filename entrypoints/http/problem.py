@@ -1,17 +1,22 @@
-"""Every failure as an HTTP answer, in one place: one body for all, an RFC 9457 problem."""
+"""Failures as HTTP responses, in one place: every error has the same body, an RFC 9457 problem."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from http.client import responses
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import structlog
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from fastapi.utils import is_body_allowed_for_status_code
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import Match
+from starlette.types import Scope
 
 from domain.errors import (
     CredentialsExpired,
@@ -22,52 +27,55 @@ from domain.errors import (
     KeyReused,
     NotAuthenticated,
     NotYours,
-    SessionTokenSent,
     StorageUnavailable,
     TaskChanged,
     TaskNotFound,
+    WrongCredentialType,
 )
+from entrypoints.http.context import context
+
+if TYPE_CHECKING:
+    from entrypoints.http.contract import Contract
 
 _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a failure looks like from outside; `code` is for programs and never changes."""
+class ErrorSpec:
+    """How a failure is reported. `code` is for programs and never changes; `detail` is for people."""
 
     status: int
     code: str
-    detail: str
+    detail: Any
 
 
-ANSWERS: Mapping[type[DomainError], Answer] = {
-    InvalidValue: Answer(422, "invalid_input", "Invalid input"),
-    CredentialsMissing: Answer(401, "missing_token", "Missing bearer token"),
-    NotAuthenticated: Answer(401, "invalid_token", "Invalid or expired token"),
-    CredentialsExpired: Answer(401, "expired_token", "Invalid or expired token"),
-    SessionTokenSent: Answer(401, "session_token", "Invalid or expired token"),
-    IdentityUnavailable: Answer(503, "identity_unavailable", "Tokens cannot be checked now, try again"),
-    NotYours: Answer(403, "not_yours", "These tasks belong to another user"),
-    KeyReused: Answer(422, "idempotency_key_reused", "This Idempotency-Key was used for another task"),
-    TaskChanged: Answer(412, "task_changed", "The task has changed"),
-    TaskNotFound: Answer(404, "task_not_found", "Task not found"),
-    StorageUnavailable: Answer(503, "storage_unavailable", "Storage is unavailable, try again"),
+ERRORS: Mapping[type[DomainError], ErrorSpec] = {
+    InvalidValue: ErrorSpec(422, "invalid_input", "Invalid input"),
+    CredentialsMissing: ErrorSpec(401, "missing_token", "Missing bearer token"),
+    NotAuthenticated: ErrorSpec(401, "invalid_token", "Invalid or expired token"),
+    CredentialsExpired: ErrorSpec(401, "expired_token", "Invalid or expired token"),
+    WrongCredentialType: ErrorSpec(401, "session_token", "Invalid or expired token"),
+    IdentityUnavailable: ErrorSpec(503, "identity_unavailable", "Token verification is temporarily unavailable"),
+    NotYours: ErrorSpec(403, "not_yours", "These tasks belong to another user"),
+    KeyReused: ErrorSpec(422, "idempotency_key_reused", "This Idempotency-Key was already used for a different task"),
+    TaskChanged: ErrorSpec(412, "task_changed", "The task has changed"),
+    TaskNotFound: ErrorSpec(404, "task_not_found", "Task not found"),
+    StorageUnavailable: ErrorSpec(503, "storage_unavailable", "Storage is temporarily unavailable"),
 }
-STATUS_IN_USER_CONTRACT: Mapping[type[DomainError], int] = {InvalidValue: 400, KeyReused: 400, StorageUnavailable: 500}
-"""Where `/api/{user_id}/tasks` differs."""
+"""Statuses that differ in a contract are listed there (`Contract.statuses`)."""
 
-_OF_HTTP = {
-    400: Answer(400, "upgrade_refused", "A request with a body cannot ask to upgrade the connection"),
-    404: Answer(404, "not_found", "There is nothing at this address"),
-    405: Answer(405, "method_not_allowed", "This address does not take this method"),
-    408: Answer(408, "body_too_slow", "The body did not arrive in time"),
-    413: Answer(413, "body_too_large", "The body may have at most 64 KiB"),
-    415: Answer(415, "unsupported_media_type", "The body must be application/json, and not compressed"),
+HTTP_ERRORS: Mapping[int, ErrorSpec] = {
+    400: ErrorSpec(400, "upgrade_refused", "A request with a body cannot upgrade the connection"),
+    404: ErrorSpec(404, "not_found", "Not found"),
+    405: ErrorSpec(405, "method_not_allowed", "Method not allowed"),
+    408: ErrorSpec(408, "body_too_slow", "The request body did not arrive in time"),
+    413: ErrorSpec(413, "body_too_large", "The request body exceeds 64 KiB"),
+    415: ErrorSpec(415, "unsupported_media_type", "The request body must be uncompressed application/json"),
 }
-_DEFECT = Answer(500, "internal_error", "Internal server error")
+UNHANDLED = ErrorSpec(500, "internal_error", "Internal server error")
 
-CODES = sorted({answer.code for answer in (*ANSWERS.values(), *_OF_HTTP.values(), _DEFECT)})
-"""Every `code` of an answer to what could be read as a request (`http/protocol.py` answers the rest)."""
+CODES = sorted({spec.code for spec in (*ERRORS.values(), *HTTP_ERRORS.values(), UNHANDLED)})
+"""Every `code` of a response to a well-formed request (`server/protocol.py` responds to the others)."""
 
 TITLES = {
     400: "Bad Request",
@@ -83,119 +91,111 @@ TITLES = {
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
-"""As RFC 9110 spells them; Python's own table changes from version to version."""
+"""Reason phrases as in RFC 9110; those in Python's table change from version to version."""
 
 RETRY_AFTER = "1"  # seconds
-_PASSING = {ANSWERS[StorageUnavailable].code, ANSWERS[IdentityUnavailable].code}
+_TEMPORARY = {ERRORS[StorageUnavailable].code, ERRORS[IdentityUnavailable].code}
 
 
-def _in_user_contract(scope: Scope) -> bool:
-    route = scope.get("route")
-    return route is not None and route.path.startswith("/api/{user_id}/")
-
-
-class Errors:
-    """Answers whatever is raised further in and has not been answered. Stands inside CORS, so browsers may read it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def note_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note_start)
-        except ClientDisconnect:
-            return  # nobody is left to be answered
-        except Exception as failure:
-            if started and isinstance(failure, DomainError):  # a list that breaks off: the server hangs up
-                scope["state"]["code"] = ANSWERS[type(failure)].code
-                return
-            if started or scope["type"] != "http":
-                raise
-            await _answer(scope, failure)(scope, receive, send)
-
-
-def _answer(scope: Scope, failure: Exception) -> Response:
+def respond(scope: Scope, failure: Exception) -> Response:
+    """The response to a request that failed. A failure that nobody expects is logged and becomes a 500."""
     match failure:
         case RequestValidationError():
-            return _problem(
-                scope, _in_contract(scope, InvalidValue), errors=[_invalid(error) for error in failure.errors()]
-            )
+            errors = [_field_error(error) for error in failure.errors()]
+            return _problem(scope, _spec(scope, InvalidValue), errors=errors)
         case InvalidValue():
             errors = [{"field": failure.field, "message": str(failure)}]
-            return _problem(scope, _in_contract(scope, InvalidValue), errors=errors)
-        case SessionTokenSent():
-            return _problem(scope, ANSWERS[SessionTokenSent], hint=str(failure))
+            return _problem(scope, _spec(scope, InvalidValue), errors=errors)
+        case WrongCredentialType():
+            return _problem(scope, ERRORS[WrongCredentialType], hint=str(failure))
         case DomainError():
-            return _problem(scope, _in_contract(scope, type(failure)))
-        case HTTPException() if failure.status_code in _OF_HTTP:
-            return _problem(scope, _OF_HTTP[failure.status_code], headers=failure.headers)
+            return _problem(scope, _spec(scope, type(failure)))
+        case HTTPException():
+            return _http_error(scope, failure)
         case _:
-            _log.error("defect", request_id=_request_id(scope), exc_info=failure)
-            return _problem(scope, _DEFECT)
+            _log.error("unhandled exception", request_id=context(scope).request_id, exc_info=failure)
+            return _problem(scope, UNHANDLED)
 
 
-def _in_contract(scope: Scope, failure: type[DomainError]) -> Answer:
-    answer = ANSWERS[failure]
-    if _in_user_contract(scope) and failure in STATUS_IN_USER_CONTRACT:
-        return replace(answer, status=STATUS_IN_USER_CONTRACT[failure])
-    return answer
+async def handle(request: Request, failure: Exception) -> Response:
+    """`respond` as a FastAPI exception handler."""
+    return respond(request.scope, failure)
 
 
-def _invalid(error: Any) -> dict[str, str]:
-    """One fault, named by its field. Never with what was sent: it may be huge, secret or impossible to write down."""
-    where, reason = error["loc"][1:], error.get("ctx", {}).get("error")
+def _spec(scope: Scope, failure: type[DomainError]) -> ErrorSpec:
+    contract: Contract | None = getattr(scope.get("route"), "contract", None)  # None before routing
+    spec = ERRORS[failure]
+    if contract and failure in contract.statuses:
+        return replace(spec, status=contract.statuses[failure])
+    return spec
+
+
+def _http_error(scope: Scope, failure: HTTPException) -> Response:
+    """An HTTPException of a route keeps its status, detail and headers, as FastAPI's documentation says."""
+    status, headers = failure.status_code, {**(failure.headers or {})}
+    if not is_body_allowed_for_status_code(status):
+        return Response(status_code=status, headers=headers)
+    phrase = responses.get(status, "Error")
+    spec = HTTP_ERRORS.get(status) or ErrorSpec(status, re.sub("[^a-z]+", "_", phrase.lower()), phrase)
+    if failure.detail != phrase:
+        spec = replace(spec, detail=failure.detail)
+    if status == 405:
+        headers["Allow"] = ", ".join(sorted(_methods(scope)))
+    return _problem(scope, spec, headers=headers)
+
+
+def _methods(scope: Scope) -> set[str]:
+    """All methods that the path supports (RFC 9110 section 15.5.6); Starlette names those of the first route only."""
+    routes = iter_route_contexts(scope["app"].routes)
+    matching = (route for route in routes if route.methods and route.matches(scope)[0] is not Match.NONE)
+    return {method for route in matching for method in route.methods or ()}
+
+
+def _field_error(error: Any) -> dict[str, str]:
+    """One error of one field. Never repeats the input: it may be huge, secret or not representable."""
+    location, reason = error["loc"][1:], error.get("ctx", {}).get("error")
     return {
-        "field": str(where[0]) if where else str(error["loc"][0]),
+        "field": str(location[0]) if location else str(error["loc"][0]),
         "message": str(reason) if isinstance(reason, InvalidValue) else error["msg"],
     }
 
 
-def body(answer: Answer, request_id: str, **more: str | Sequence[Mapping[str, str]]) -> bytes:
-    """RFC 9457, with what clients of either contract look for."""
+def problem_body(spec: ErrorSpec, request_id: str, **more: Any) -> bytes:
+    """RFC 9457, with the members that clients of either contract look for."""
     problem = {
-        "status": answer.status,
-        "title": TITLES[answer.status],
-        "code": answer.code,
-        "detail": answer.detail,
-        "error": answer.detail,
+        "status": spec.status,
+        "title": TITLES.get(spec.status) or responses.get(spec.status, "Error"),
+        "code": spec.code,
+        "detail": spec.detail,
+        "error": spec.detail,
         "request_id": request_id,
         **more,
     }
     return orjson.dumps(problem)
 
 
-def _problem(
-    scope: Scope, answer: Answer, *, headers: Mapping[str, str] | None = None, **more: str | Sequence[Mapping[str, str]]
-) -> Response:
-    scope["state"]["code"] = answer.code  # for the request log, which counts errors
-    wanted = ",".join(Headers(scope=scope).getlist("accept")).lower()
+def _problem(scope: Scope, spec: ErrorSpec, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    request = context(scope)
+    request.error_code = spec.code
+    accepted = ",".join(Headers(scope=scope).getlist("accept")).lower()
     response = Response(
-        body(answer, _request_id(scope), **more),
-        answer.status,
+        problem_body(spec, request.request_id, **more),
+        spec.status,
         {"Vary": "Accept", **(headers or {})},
-        media_type="application/problem+json" if "application/problem+json" in wanted else "application/json",
+        media_type="application/problem+json" if "application/problem+json" in accepted else "application/json",
     )
-    if answer.status == 401:
-        response.headers["WWW-Authenticate"] = _challenge(answer)
-    if answer.code in _PASSING:
+    if spec.code in _UNAUTHENTICATED:
+        response.headers["WWW-Authenticate"] = _challenge(spec)
+    if spec.code in _TEMPORARY:
         response.headers["Retry-After"] = RETRY_AFTER
     return response
 
 
-def _challenge(answer: Answer) -> str:
+_UNAUTHENTICATED = {spec.code for failure, spec in ERRORS.items() if issubclass(failure, NotAuthenticated)}
+
+
+def _challenge(spec: ErrorSpec) -> str:
     """RFC 6750 section 3: no error code for a caller who sent no credentials."""
-    if answer.code == ANSWERS[CredentialsMissing].code:
+    if spec is ERRORS[CredentialsMissing]:
         return "Bearer"
-    return f'Bearer error="invalid_token", error_description="{answer.detail}"'
-
-
-def _request_id(scope: Scope) -> str:
-    """What the request log gave this request."""
-    return str(scope["state"]["request_id"])
+    return f'Bearer error="invalid_token", error_description="{spec.detail}"'

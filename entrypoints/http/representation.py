@@ -1,29 +1,31 @@
-"""A task in JSON, coming in and going out, and what a request says of it outside: its id, its idempotency key."""
+"""A task in JSON, incoming and outgoing, and the responses that carry tasks."""
 
-import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import quote, urlencode
 
 import orjson
-from fastapi import Depends, Header, Path, Request
+from fastapi import Request
 from pydantic import (
+    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetPydanticSchema,
     Strict,
     StrictBool,
-    WithJsonSchema,
 )
 from pydantic_core import CoreSchema, core_schema
 from starlette.responses import Response, StreamingResponse
 from typing_extensions import TypedDict
 
+from application.todo_list import TodoList
 from domain.errors import InvalidValue
-from domain.task import Task
-from domain.values import IdempotencyKey, TaskId
-from entrypoints.http.etags import tag_of_list, tag_of_task
+from domain.task import Changes, Draft, Task
+from domain.values import TaskId
+from entrypoints.http import cursors
+from entrypoints.http.etags import list_etag, or_not_modified, task_etag
+from entrypoints.http.list_query import ListQuery
 
 _STORABLE = r"^[^\u0000]*$"
 _VISIBLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"  # at least one character that strip() would keep
@@ -32,20 +34,35 @@ _VISIBLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"  # at least o
 def _schema_of_text(value: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
     pattern = _VISIBLE if value.SHORTEST else _STORABLE
     limits = {"minLength": value.SHORTEST, "maxLength": value.LONGEST, "pattern": pattern}
-    text = handler.generate_schema(Annotated[str, Strict(), Field(json_schema_extra=limits)])
-    return core_schema.no_info_after_validator_function(value, text)
+    string = handler.generate_schema(Annotated[str, Strict(), Field(json_schema_extra=limits)])
+    return core_schema.no_info_after_validator_function(value, string)
 
 
 TEXT = GetPydanticSchema(_schema_of_text)
-"""Marks a field that holds one of the domain's texts: the domain parses it and says how long it may be."""
+"""Marks a member that holds one of the domain's texts: the domain parses it, and its limits become the schema's."""
 
 Status = Literal["complete", "incomplete"]
 
-_PRIVATE = {"Cache-Control": "private, no-cache"}  # a copy may be kept, and has to be asked about
+AGREEING = ConfigDict(
+    json_schema_extra={
+        "not": {
+            "anyOf": [
+                {
+                    "properties": {"completed": {"const": completed}, "status": {"const": status}},
+                    "required": ["completed", "status"],
+                }
+                for completed, status in ((True, "incomplete"), (False, "complete"))
+            ]
+        }
+    }
+)
+"""For models of request bodies: `completed` and `status` must not contradict each other."""
 
 
 class Completion(TypedDict, total=False):
-    """Whether a task is done, in either way of saying so."""
+    """Whether a task is completed, as a flag or in words."""
+
+    __pydantic_config__ = AGREEING  # type: ignore[misc]
 
     completed: Annotated[StrictBool, Field(examples=[True])]
     status: Annotated[
@@ -65,8 +82,25 @@ class TaskBody(TypedDict):
     status: Annotated[Status, Field(description="`completed` in words.", examples=["incomplete"])]
     created_at: Annotated[datetime, Field(examples=["2026-01-04T09:30:00.123456Z"])]
     updated_at: Annotated[
-        datetime, Field(description="Later after every change.", examples=["2026-01-04T09:30:00.123456Z"])
+        datetime, Field(description="Increases with every change.", examples=["2026-01-04T09:30:00.123456Z"])
     ]
+
+
+def draft(**members: Any) -> Draft:
+    return Draft(**_with_completed(members))
+
+
+def changes(**members: Any) -> Changes:
+    return cast(Changes, _with_completed(members))
+
+
+def _with_completed(members: dict[str, Any]) -> dict[str, Any]:
+    """`status` replaced by `completed`. Raises InvalidValue if they contradict each other."""
+    if "status" in members:
+        completed = members.pop("status") == "complete"
+        if members.setdefault("completed", completed) is not completed:
+            raise InvalidValue("status", "must agree with completed")
+    return members
 
 
 def _json(task: Task) -> dict[str, Any]:
@@ -82,86 +116,70 @@ def _json(task: Task) -> dict[str, Any]:
     }
 
 
-def one(task: Task) -> Response:
-    return _response(orjson.dumps(_json(task), option=orjson.OPT_UTC_Z), tag_of_task(task))
-
-
-def several(tasks: Sequence[Task], *, more: bool = False) -> Response:
-    """`more`: there is a next page, which the ETag has to tell too."""
-    body = _array(tasks)
-    return _response(body, tag_of_list(body + b"," if more else body))
-
-
-async def all_of(pages: AsyncIterator[Sequence[Task]]) -> Response:
-    """One array. What does not fit on a page is sent while it is read, so that a list of any length takes little room,
-    but has no ETag: that would have to be known before.
-
-    If the rest cannot be read any more, the connection is closed before the array is: nobody takes a part for all.
-    """
-    first = await anext(pages)
-    second = await anext(pages, None)
-    if not second:
-        return several(first)
-    begun = [_array(first)[:-1], b"," + _array(second)[1:-1]]
-    return StreamingResponse(_pieces(begun, pages), media_type="application/json", headers=_PRIVATE)
-
-
-async def _pieces(begun: list[bytes], pages: AsyncIterator[Sequence[Task]]) -> AsyncIterator[bytes]:
-    """Keeps nothing that was sent: its reader may be slow."""
-    while begun:
-        yield begun.pop(0)
-    async for page in pages:
-        if page:
-            yield b"," + _array(page)[1:-1]
-    yield b"]"
-
-
-def _response(body: bytes, tag: str) -> Response:
-    return Response(body, headers={**_PRIVATE, "ETag": tag}, media_type="application/json")
-
-
 def _array(tasks: Iterable[Task]) -> bytes:
     return orjson.dumps([_json(task) for task in tasks], option=orjson.OPT_UTC_Z)
 
 
-def created(task: Task, request: Request) -> Response:
-    """201, with the address of the task, percent-encoded whatever the user id in it looks like."""
-    response = one(task)
+_PRIVATE = {"Cache-Control": "private, no-cache"}  # browsers may store a response, and revalidate it each time
+
+
+def _response(body: bytes, etag: str) -> Response:
+    return Response(body, headers={**_PRIVATE, "ETag": etag}, media_type="application/json")
+
+
+def task_response(task: Task) -> Response:
+    return _response(orjson.dumps(_json(task), option=orjson.OPT_UTC_Z), task_etag(task))
+
+
+def created_response(task: Task, request: Request) -> Response:
+    """201 with the task's URL, percent-encoded whatever the user id in it contains."""
+    response = task_response(task)
     response.status_code = 201
     response.headers["Location"] = f"{quote(request.scope['path'])}/{task.id}"
     return response
 
 
-_AN_ID = re.compile("[1-9][0-9]{0,15}")
-_VISIBLE_ASCII = re.compile("[!-~]+")
+async def list_response(todo: TodoList, query: ListQuery, request: Request, if_none_match: str | None) -> Response:
+    """The tasks of the list, one page of them with a `Link` to the next (RFC 8288), or 304."""
+    if query.limit is None:
+        return or_not_modified(await _whole_list(todo.list(query.selection, after=query.after)), if_none_match)
+    tasks, end = await todo.page(query.selection, after=query.after, limit=query.limit)
+    response = _tasks_response(tasks, more=end is not None)
+    if end is not None:
+        response.headers["Link"] = _next_page(request, cursors.write(end, query.selection))
+    return or_not_modified(response, if_none_match)
 
 
-def _task_id(
-    text: Annotated[
-        str,
-        WithJsonSchema({"type": "integer", "minimum": 1, "maximum": TaskId.LARGEST}),
-        Path(alias="id", examples=[7]),
-    ],
-) -> TaskId:
-    """Digits as a program writes them: no sign, no blank, no leading zero, no other script's."""
-    if not _AN_ID.fullmatch(text):
-        raise InvalidValue("id", f"must be a whole number from 1 to {TaskId.LARGEST}")
-    return TaskId(int(text))
+def _tasks_response(tasks: Sequence[Task], *, more: bool = False) -> Response:
+    """`more`: there is a next page. The ETag depends on it too."""
+    body = _array(tasks)
+    return _response(body, list_etag(body + b"," if more else body))
 
 
-Id = Annotated[TaskId, Depends(_task_id)]
+def _next_page(request: Request, cursor: str) -> str:
+    query = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    return f'<{quote(request.scope["path"])}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
 
 
-def _key(
-    key: Annotated[
-        str | None,
-        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": IdempotencyKey.LONGEST, "pattern": "^[!-~]*$"}),
-        Header(alias="Idempotency-Key", description="Made up for this task: with it the request may be repeated."),
-    ] = None,
-) -> IdempotencyKey | None:
-    if key is not None and not _VISIBLE_ASCII.fullmatch(key):
-        raise InvalidValue(IdempotencyKey.FIELD, "must be visible ASCII characters without blanks")
-    return None if key is None else IdempotencyKey(key)
+async def _whole_list(chunks: AsyncIterator[Sequence[Task]]) -> Response:
+    """One array. More than one chunk is streamed while it is read, so that a list of any length needs little memory;
+    it has no ETag, which would have to be known before the body.
+
+    If the rest cannot be read, the connection is closed before the array is: no client takes a part for the whole.
+    """
+    first = await anext(chunks)
+    second = await anext(chunks, None)
+    if not second:
+        return _tasks_response(first)
+    start = [_array(first)[:-1], b"," + _array(second)[1:-1]]
+    return StreamingResponse(_stream(start, chunks), media_type="application/json", headers=_PRIVATE)
 
 
-Key = Annotated[IdempotencyKey | None, Depends(_key)]
+async def _stream(start: list[bytes], chunks: AsyncIterator[Sequence[Task]]) -> AsyncIterator[bytes]:
+    """Keeps nothing that was sent: the client may read slowly."""
+    while start:
+        yield start.pop(0)
+    async for chunk in chunks:
+        if chunk:
+            yield b"," + _array(chunk)[1:-1]
+    yield b"]"

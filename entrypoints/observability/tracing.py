@@ -17,7 +17,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import Span, SpanKind, StatusCode, format_trace_id
 from opentelemetry.trace import TracerProvider as Tracers
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from entrypoints.http.context import context
 
 NAME = "todo-backend"
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
@@ -26,26 +29,27 @@ _log = structlog.get_logger()
 _exporter_logger = logging.getLogger(OTLPSpanExporter.__module__)
 
 
-def provider() -> TracerProvider:
-    """Configured by the standard variables (OTEL_*). Must be shut down by `flushed`.
+class Tracing:
+    """Traces of one process: a middleware, and the background export, configured by the standard variables (OTEL_*).
 
     Also silences the library's warnings about malformed `tracestate` fields, which quote what the client sent.
     """
-    logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)
-    resource = Resource.create({"service.name": NAME}).merge(OTELResourceDetector().detect())
-    made = TracerProvider(resource=resource, shutdown_on_exit=False)
-    made.add_span_processor(BatchSpanProcessor(_Exporter()))
-    return made
 
+    def __init__(self) -> None:
+        logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)
+        resource = Resource.create({"service.name": NAME}).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(_Exporter()))
+        self.middleware = Middleware(TracingMiddleware, tracers=self._provider)
 
-@asynccontextmanager
-async def flushed(provider: TracerProvider, seconds: float = 2) -> AsyncIterator[None]:
-    """Exports the remaining spans on exit. Spans not exported within `seconds` are lost; the library itself would block
-    for up to 30 s."""
-    yield
-    shutdown = threading.Thread(target=provider.shutdown, daemon=True)
-    shutdown.start()
-    await asyncio.to_thread(shutdown.join, seconds)
+    @asynccontextmanager
+    async def flushed(self, seconds: float = 2) -> AsyncIterator[None]:
+        """Exports the remaining spans on exit. Spans not exported within `seconds` are lost; the library itself would
+        block for up to 30 s."""
+        yield
+        shutdown = threading.Thread(target=self._provider.shutdown, daemon=True)
+        shutdown.start()
+        await asyncio.to_thread(shutdown.join, seconds)
 
 
 class _Exporter(OTLPSpanExporter):
@@ -60,8 +64,8 @@ class _Exporter(OTLPSpanExporter):
         return result
 
 
-class Tracing:
-    """ASGI middleware. Continues the trace of the request (W3C Trace Context), or starts one."""
+class TracingMiddleware:
+    """Continues the trace of the request (W3C Trace Context), or starts one."""
 
     def __init__(self, app: ASGIApp, tracers: Tracers) -> None:
         self._app = app
@@ -73,7 +77,7 @@ class Tracing:
             return
         sent = {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _FIELDS}
         span = self._tracer.start_span(scope["method"], _TRACE_CONTEXT.extract(sent), SpanKind.SERVER)
-        scope.setdefault("state", {})["trace_id"] = format_trace_id(span.get_span_context().trace_id)
+        context(scope).trace_id = format_trace_id(span.get_span_context().trace_id)
         status = 0
 
         async def noting_status(message: Message) -> None:

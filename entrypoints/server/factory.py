@@ -19,6 +19,8 @@ from entrypoints.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from entrypoints.observability.tracing import Tracing
+
 _log = structlog.get_logger()
 
 
@@ -35,26 +37,27 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> "Fast
     exit_with_parent()
     container = Container(settings=settings)
     counts = None if metrics_folder is None else RequestCounts()
-    app = create(container, counts)
+    tracing = _tracing()
+    app = create(container, counts=counts, tracing=tracing.middleware if tracing else None)
     if metrics_folder and counts:
         from entrypoints.observability.collectors import reporting
 
         _extend_lifespan(app, lambda: reporting(container, counts, metrics_folder))
-    if os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        _trace(app)
+    if tracing:
+        _extend_lifespan(app, tracing.flushed)
     return app
 
 
-def _trace(app: "FastAPI") -> None:
+def _tracing() -> "Tracing | None":
+    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return None
     try:
-        from entrypoints.observability import tracing
+        from entrypoints.observability.tracing import Tracing
     except ModuleNotFoundError:
         reason = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but requirements-otel.txt is not installed"
         _log.warning("tracing disabled", reason=reason)
-        return
-    provider = tracing.provider()
-    app.add_middleware(tracing.Tracing, tracers=provider)
-    _extend_lifespan(app, lambda: tracing.flushed(provider))
+        return None
+    return Tracing()
 
 
 def _extend_lifespan(app: "FastAPI", context: Callable[[], AbstractAsyncContextManager[None]]) -> None:

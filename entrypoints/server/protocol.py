@@ -5,7 +5,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from entrypoints.http.problem import Answer, body
+from entrypoints.http.problem import ErrorSpec, problem_body
 
 MAX_HEAD_BYTES = 32 * 1024
 
@@ -72,7 +72,7 @@ class HardenedHttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         request_id = token_hex(16)
-        problem = body(Answer(400, "malformed_request", msg), request_id)
+        problem = problem_body(ErrorSpec(400, "malformed_request", msg), request_id)
         head = (
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
             f"Content-Length: {len(problem)}\r\nX-Request-ID: {request_id}\r\n\r\n"

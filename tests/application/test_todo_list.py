@@ -6,7 +6,7 @@ from adapters.in_memory import InMemoryTaskRepository
 from application import todo_list
 from application.todo_list import TodoList
 from domain.errors import TaskNotFound
-from domain.selection import Selection
+from domain.listing import Selection
 from domain.task import Draft
 from domain.values import Title, UserId
 
@@ -68,7 +68,7 @@ async def test_a_list_can_be_filtered(todo: TodoList) -> None:
 async def test_a_list_of_any_length_comes_in_pages(
     todo: TodoList, tasks_in_all: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(todo_list, "PAGE", 2)
+    monkeypatch.setattr(todo_list, "CHUNK", 2)
     made = [await todo.create(Draft(Title("Buy milk"))) for _ in range(tasks_in_all)]
     pages = [list(page) async for page in todo.list()]
     assert [task for page in pages for task in page] == made

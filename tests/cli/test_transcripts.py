@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.conftest import TIMEOUT, Todo
 
-PAGE = Path("docs/frontend.md")
+PAGE = Path("docs/how-to/paginate-cache-and-retry.md")
 SET_UP = ("AUTH=", "LIST=")  # set by the test, for its own server
 CHANGING = re.compile(r'"[0-9a-f]{12,14}"|cursor=[\w-]+|"request_id":"\w+"|/tasks/\d+')
 

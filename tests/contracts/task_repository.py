@@ -7,11 +7,12 @@ from functools import partial
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from application.ports import KEY_LIFETIME, TaskRepository
+from application.ports import TaskRepository
 from domain.errors import KeyReused, TaskChanged, TaskNotFound
-from domain.selection import Place, Selection, Sort
+from domain.listing import Position, Selection, Sort
+from domain.search import SearchText
 from domain.task import Draft, Task
-from domain.values import Description, IdempotencyKey, SearchText, TaskId, Title, UserId
+from domain.values import Description, IdempotencyKey, TaskId, Title, UserId
 from tests.strategies import drafts
 
 ALICE, BOB = UserId("alice"), UserId("bob")
@@ -64,7 +65,7 @@ class TaskRepositoryContract:
         ):
             outcomes = await asyncio.gather(*map(call, ids), return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {TaskNotFound}
-        pages = await asyncio.gather(*(tasks.page(ALICE, after=Place(None, id_), limit=1) for id_ in ids))
+        pages = await asyncio.gather(*(tasks.page(ALICE, after=Position(None, id_), limit=1) for id_ in ids))
         assert pages == [[]] * len(ids)
 
     async def test_a_list_holds_all_of_the_owner_in_order_of_creation(self, tasks: TaskRepository) -> None:
@@ -93,9 +94,11 @@ class TaskRepositoryContract:
             await tasks.add(ALICE, Draft(Title(title)), NOON - timedelta(minutes=number))
             await tasks.add(BOB, Draft(Title(title)), NOON)
         selection = Selection(sort=sort, descending=descending)
-        expected = sorted(await tasks.page(ALICE, limit=100), key=selection.place, reverse=descending)
+        expected = sorted(await tasks.page(ALICE, limit=100), key=selection.position, reverse=descending)
         found: list[Task] = []
-        while page := await tasks.page(ALICE, selection, after=(found and selection.place(found[-1])) or None, limit=3):
+        while page := await tasks.page(
+            ALICE, selection, after=selection.position(found[-1]) if found else None, limit=3
+        ):
             assert len(page) <= 3
             found += page
             await tasks.remove(ALICE, found[-1].id)
@@ -104,11 +107,11 @@ class TaskRepositoryContract:
     async def test_a_place_may_be_that_of_a_task_that_was_never_there(self, tasks: TaskRepository) -> None:
         b = await tasks.add(ALICE, Draft(Title("b")), NOON)
         by_title, by_time = Selection(sort=Sort.TITLE), Selection(sort=Sort.UPDATED)
-        assert list(await tasks.page(ALICE, by_title, after=Place("a", b.id), limit=9)) == [b]
-        assert list(await tasks.page(ALICE, by_title, after=Place("b", b.id), limit=9)) == []
-        assert list(await tasks.page(ALICE, by_title, after=Place("c", TaskId(1)), limit=9)) == []
-        assert list(await tasks.page(ALICE, by_time, after=Place(NOON - timedelta(seconds=1), b.id), limit=9)) == [b]
-        assert list(await tasks.page(ALICE, by_time, after=Place(LATER, TaskId(1)), limit=9)) == []
+        assert list(await tasks.page(ALICE, by_title, after=Position("a", b.id), limit=9)) == [b]
+        assert list(await tasks.page(ALICE, by_title, after=Position("b", b.id), limit=9)) == []
+        assert list(await tasks.page(ALICE, by_title, after=Position("c", TaskId(1)), limit=9)) == []
+        assert list(await tasks.page(ALICE, by_time, after=Position(NOON - timedelta(seconds=1), b.id), limit=9)) == [b]
+        assert list(await tasks.page(ALICE, by_time, after=Position(LATER, TaskId(1)), limit=9)) == []
 
     @pytest.mark.parametrize(
         ("search", "found"),
@@ -166,7 +169,7 @@ class TaskRepositoryContract:
         for _ in range(10):
             task = await tasks.add(ALICE, MILK, NOON)
             changed, removed = await asyncio.gather(
-                tasks.update(ALICE, task.id, lambda task: task.seen([NOON]).toggle(LATER)),
+                tasks.update(ALICE, task.id, lambda task: task.matching([NOON]).toggle(LATER)),
                 tasks.remove(ALICE, task.id, [NOON]),
                 return_exceptions=True,
             )
@@ -207,11 +210,11 @@ class TaskRepositoryContract:
 
     async def test_a_key_is_forgotten_after_a_day(self, tasks: TaskRepository) -> None:
         first = await tasks.add(ALICE, MILK, NOON, KEY)
-        assert await tasks.add(ALICE, MILK, NOON + KEY_LIFETIME - timedelta(microseconds=1), KEY) == first
-        second = await tasks.add(ALICE, Draft(Title("Buy tea")), NOON + KEY_LIFETIME, KEY)
+        assert await tasks.add(ALICE, MILK, NOON + IdempotencyKey.LIFETIME - timedelta(microseconds=1), KEY) == first
+        second = await tasks.add(ALICE, Draft(Title("Buy tea")), NOON + IdempotencyKey.LIFETIME, KEY)
         assert list(await tasks.page(ALICE, limit=9)) == [first, second]
         with pytest.raises(KeyReused):
-            await tasks.add(ALICE, MILK, NOON + KEY_LIFETIME, KEY)
+            await tasks.add(ALICE, MILK, NOON + IdempotencyKey.LIFETIME, KEY)
 
     async def test_of_many_creations_at_once_with_one_key_there_is_one_task(self, tasks: TaskRepository) -> None:
         for round_ in range(5):

@@ -22,7 +22,7 @@ from adapters.postgres.pool import Pool
 from adapters.postgres.repository import SqlModelTaskRepository
 from application.ports import TaskRepository
 from domain.errors import DomainError, InvalidValue
-from domain.selection import Place, Selection
+from domain.listing import Position, Selection
 from domain.task import Changes, Draft, Task
 from domain.values import Description, IdempotencyKey, TaskId, Title, UserId
 from tests.strategies import any_text, changes, drafts, keys, owners, selections, times
@@ -102,14 +102,14 @@ class BothRepositories(RuleBasedStateMachine):
 
     @rule(owner=owners, selection=selections, limit=st.integers(1, 5))
     def pages_agree(self, owner: UserId, selection: Selection, limit: int) -> None:
-        after: list[Place | None] = [None, None]
+        after: list[Position | None] = [None, None]
         while True:
             first = self.loop.run(self.memory.page(owner, selection, after=after[0], limit=limit))
             second = self.loop.run(self.postgresql.page(owner, selection, after=after[1], limit=limit))
             assert [*map(outcome, first)] == [*map(outcome, second)]
             if not first:
                 return
-            after = [selection.place(first[-1]), selection.place(second[-1])]
+            after = [selection.position(first[-1]), selection.position(second[-1])]
 
     @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN))
     def get(self, owner: UserId, ids: Both) -> None:

@@ -10,7 +10,7 @@ from adapters.postgres.batching import Lane
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import SqlModelTaskRepository
 from domain.errors import StorageUnavailable
-from domain.selection import Sort
+from domain.listing import Sort
 
 LONG = 10.0
 

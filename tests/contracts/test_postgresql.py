@@ -13,11 +13,11 @@ from adapters.postgres import creations as creation_table
 from adapters.postgres import statements as task_table
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import SqlModelTaskRepository
-from application.ports import KEY_LIFETIME
 from domain.errors import StorageUnavailable
-from domain.selection import Selection, Sort
+from domain.listing import Selection, Sort
+from domain.search import SearchText
 from domain.task import Draft, Task
-from domain.values import IdempotencyKey, SearchText, Title
+from domain.values import IdempotencyKey, Title
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract, append
 
 
@@ -154,8 +154,8 @@ async def test_a_page_of_a_long_list_is_read_by_the_index(
 async def test_keys_that_have_expired_are_removed_in_passing(tasks: SqlModelTaskRepository, database: str) -> None:
     for letter in "abc":
         await tasks.add(ALICE, MILK, NOON, IdempotencyKey(letter))
-    await tasks.add(BOB, MILK, NOON + KEY_LIFETIME - timedelta(microseconds=1), IdempotencyKey("not yet"))
-    await tasks.add(BOB, MILK, NOON + KEY_LIFETIME, IdempotencyKey("now"))
+    await tasks.add(BOB, MILK, NOON + IdempotencyKey.LIFETIME - timedelta(microseconds=1), IdempotencyKey("not yet"))
+    await tasks.add(BOB, MILK, NOON + IdempotencyKey.LIFETIME, IdempotencyKey("now"))
     async with await psycopg.AsyncConnection.connect(database) as somebody_else:
         cursor = await somebody_else.execute("SELECT key FROM task_creations ORDER BY key")
         assert await cursor.fetchall() == [("not yet",), ("now",)]

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import InvalidValue
-from domain.values import Description, SearchText, TaskId, Title, UserId
+from domain.search import SearchText
+from domain.values import Description, TaskId, Title, UserId
 from tests.strategies import any_text
 
 

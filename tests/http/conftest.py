@@ -9,6 +9,7 @@ import httpx2
 import jwt
 import pytest
 from dependency_injector.providers import Callable, Object
+from fastapi import FastAPI
 
 from adapters.in_memory import InMemoryTaskRepository
 from entrypoints.container import Container
@@ -51,9 +52,23 @@ def wiring() -> Container:
     return container()
 
 
+_chosen: dict[str, Any] = {"express": True}
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["express", "fastapi"])
+def express(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Every test here runs twice: with the express lane, and with FastAPI alone."""
+    monkeypatch.setitem(_chosen, "express", request.param)
+    return bool(request.param)
+
+
+def application(wiring: Container, **options: Any) -> FastAPI:
+    return create(wiring, **_chosen, **options)
+
+
 def client(wiring: Container, **headers: str) -> httpx2.AsyncClient:
     # What is raised must have been answered first: with a 500, which tests can see.
-    transport = httpx2.ASGITransport(create(wiring), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(application(wiring), raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
 
 

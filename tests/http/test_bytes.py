@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from dependency_injector.providers import Object
 
-from application.todo_list import PAGE
+from application.todo_list import CHUNK
 from tests.http.conftest import Contract, bearer, client, container
 
 Client = httpx2.AsyncClient
@@ -57,11 +57,11 @@ async def test_answers_are_what_they_always_were(web: Client, contract: Contract
         assert (answer.status_code, answer.content) == (status, expected), (method, address)
 
 
-@pytest.mark.parametrize("size", [PAGE, PAGE + 1, 2 * PAGE + 1])
+@pytest.mark.parametrize("size", [CHUNK, CHUNK + 1, 2 * CHUNK + 1])
 async def test_a_list_of_any_length_is_one_array(web: Client, contract: Contract, size: int) -> None:
     for number in range(size):
         await web.post(contract.of_alice, json={"title": str(number)})
     answer = await web.get(contract.of_alice)
     assert [task["title"] for task in answer.json()] == [str(number) for number in range(size)]
     assert answer.content.count(b"\n") == answer.content.count(b", ") == 0
-    assert ("etag" in answer.headers) is (size <= PAGE)
+    assert ("etag" in answer.headers) is (size <= CHUNK)

@@ -11,14 +11,13 @@ from starlette.types import Message
 
 from adapters.in_memory import InMemoryTaskRepository
 from domain.errors import DomainError, StorageUnavailable
-from domain.selection import ALL, Place, Selection
+from domain.listing import ALL, Position, Selection
 from domain.task import Draft, Task
 from domain.values import Title, UserId
 from entrypoints.container import Container
-from entrypoints.http.app import create
-from entrypoints.http.problem import ANSWERS, TITLES
+from entrypoints.http.problem import ERRORS, TITLES
 from entrypoints.observability.request_metrics import RequestCounts
-from tests.http.conftest import FRONTEND, Contract, bearer, client, is_problem
+from tests.http.conftest import FRONTEND, Contract, application, bearer, client, is_problem
 
 Client = httpx2.AsyncClient
 JSON = {"Content-Type": "application/json"}
@@ -41,7 +40,7 @@ class BreakingOffTaskRepository(InMemoryTaskRepository):
     pages = 2
 
     async def page(
-        self, owner: UserId, selection: Selection = ALL, *, after: Place | None = None, limit: int
+        self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
     ) -> Sequence[Task]:
         self.pages -= 1
         if self.pages < 0:
@@ -60,8 +59,8 @@ def _members(of: type[DomainError]) -> list[type[DomainError]]:
 def test_every_domain_error_has_a_status() -> None:
     members = _members(DomainError)[1:]
     assert len(members) > 5
-    assert set(members) == set(ANSWERS)
-    assert all(answer.status in TITLES for answer in ANSWERS.values())
+    assert set(members) == set(ERRORS)
+    assert all(answer.status in TITLES for answer in ERRORS.values())
 
 
 async def test_an_error_is_a_problem_where_the_client_says_that_it_knows_them(
@@ -253,7 +252,7 @@ async def test_a_list_that_breaks_off_is_never_whole_and_is_counted_as_an_error(
 
     headers = [(name.lower().encode(), value.encode()) for name, value in bearer("alice").items()]
     scope = {"type": "http", "method": "GET", "path": contract.of_alice, "query_string": b"", "headers": headers}
-    await create(wiring, counts)(scope, _nothing_to_receive, send)
+    await application(wiring, counts=counts)(scope, _nothing_to_receive, send)
     assert sent[0]["status"] == 200
     assert sent[-1]["more_body"]
     assert not b"".join(message["body"] for message in sent[1:]).endswith(b"]")

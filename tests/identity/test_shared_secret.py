@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.better_auth.identity import PUBLIC_SECRET, BetterAuthIdentityProvider, ExpectedClaims, sign
-from domain.errors import CredentialsExpired, NotAuthenticated, SessionTokenSent
+from domain.errors import CredentialsExpired, NotAuthenticated, WrongCredentialType
 from domain.values import UserId
 
 SECRET = "the current secret, of at least 32 bytes"
@@ -184,7 +184,7 @@ async def test_verification_links_and_cached_cookies_signed_with_the_secret_are_
 
 @pytest.mark.parametrize("session", ["a" * 32, "Zz09" * 8, "a" * 32 + ".sig+/=", "a" * 32 + ".c2ln%3D"])
 async def test_a_session_token_has_an_error_of_its_own_with_a_hint(session: str) -> None:
-    with pytest.raises(SessionTokenSent, match="/api/auth/token"):
+    with pytest.raises(WrongCredentialType, match="/api/auth/token"):
         await identity.identify(session)
 
 

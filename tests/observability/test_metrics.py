@@ -263,7 +263,7 @@ def test_every_metric_in_the_dashboard_and_the_documentation_exists(todo: Todo) 
     metrics = {name for name in asked if name.startswith("todo_")}
     assert len(metrics) > 10
     assert metrics <= exposed.names
-    documented = re.findall(r"^\| `(todo_\w+)` \|", (ROOT / "docs/operations.md").read_text(), re.MULTILINE)
+    documented = re.findall(r"^\| `(todo_\w+)` \|", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE)
     assert sorted(documented) == sorted(
         family.name + ("_total" if family.type == "counter" else "") for family in exposed.families
     )

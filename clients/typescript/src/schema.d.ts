@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * List User Tasks
-         * @description In order of creation, unless another is asked for.
+         * @description All tasks in order of creation, unless the query says otherwise.
          */
         get: operations["list_user_tasks"];
         put?: never;
@@ -36,7 +36,7 @@ export interface paths {
         get: operations["get_user_task"];
         /**
          * Edit User Task
-         * @description Changes what is sent and leaves the rest as it is.
+         * @description Changes the members that are sent and keeps the others.
          */
         put: operations["put_user_task"];
         post?: never;
@@ -46,7 +46,7 @@ export interface paths {
         head?: never;
         /**
          * Edit User Task
-         * @description Changes what is sent and leaves the rest as it is.
+         * @description Changes the members that are sent and keeps the others.
          */
         patch: operations["patch_user_task"];
         trace?: never;
@@ -66,9 +66,9 @@ export interface paths {
         head?: never;
         /**
          * Complete User Task
-         * @description Without a body: completes, which may be repeated safely. With one: sets the flag.
+         * @description Without a body: completes. With a body: sets the flag. Both are safe to retry.
          *
-         *     Where `COMPLETE_TOGGLES` is set, it toggles without a body.
+         *     With `COMPLETE_TOGGLES`, it toggles without a body.
          */
         patch: operations["complete_user_task"];
         trace?: never;
@@ -82,7 +82,7 @@ export interface paths {
         };
         /**
          * List Tasks
-         * @description In order of creation, unless another is asked for.
+         * @description All tasks in order of creation, unless the query says otherwise.
          */
         get: operations["list_tasks"];
         put?: never;
@@ -105,7 +105,7 @@ export interface paths {
         get: operations["get_task"];
         /**
          * Edit Task
-         * @description Changes what is sent and leaves the rest as it is.
+         * @description Changes the members that are sent and keeps the others.
          */
         put: operations["put_task"];
         post?: never;
@@ -115,7 +115,7 @@ export interface paths {
         head?: never;
         /**
          * Edit Task
-         * @description Changes what is sent and leaves the rest as it is.
+         * @description Changes the members that are sent and keeps the others.
          */
         patch: operations["patch_task"];
         trace?: never;
@@ -135,7 +135,7 @@ export interface paths {
         head?: never;
         /**
          * Complete Task
-         * @description Without a body: toggles. With one: sets the flag, which may be repeated safely.
+         * @description Without a body: toggles. With a body: sets the flag, which is safe to retry.
          */
         patch: operations["complete_task"];
         trace?: never;
@@ -149,7 +149,7 @@ export interface paths {
         };
         /**
          * Alive
-         * @description The process runs. Asks nobody, so that a probe never keeps the database awake.
+         * @description The process is running. Does not touch the database, so that probes never keep it awake.
          */
         get: operations["alive"];
         put?: never;
@@ -169,7 +169,7 @@ export interface paths {
         };
         /**
          * Ready
-         * @description The database answers within a second. 503 comes within two.
+         * @description The database responds within a second. Otherwise 503, within two seconds.
          */
         get: operations["ready"];
         put?: never;
@@ -186,7 +186,7 @@ export interface components {
     schemas: {
         /**
          * Health
-         * @description How the process is.
+         * @description The state of the process.
          */
         Health: {
             /** Status */
@@ -238,14 +238,14 @@ export interface components {
             /**
              * Updated At
              * Format: date-time
-             * @description Later after every change.
+             * @description Increases with every change.
              * @example 2026-01-04T09:30:00.123456Z
              */
             updated_at: string;
         };
         /**
          * NewUserTask
-         * @description A task to be created.
+         * @description A task to create.
          */
         NewUserTask: {
             /**
@@ -273,7 +273,7 @@ export interface components {
         };
         /**
          * UserTaskChanges
-         * @description What is sent is changed, the rest stays as it is.
+         * @description Members that are sent are changed; the others keep their value.
          */
         UserTaskChanges: {
             /**
@@ -301,7 +301,7 @@ export interface components {
         };
         /**
          * Completion
-         * @description Whether a task is done, in either way of saying so.
+         * @description Whether a task is completed, as a flag or in words.
          */
         Completion: {
             /**
@@ -319,7 +319,7 @@ export interface components {
         };
         /**
          * NewTask
-         * @description A task to be created.
+         * @description A task to create.
          */
         NewTask: {
             /**
@@ -347,7 +347,7 @@ export interface components {
         };
         /**
          * TaskChanges
-         * @description What is sent is changed, the rest stays as it is.
+         * @description Members that are sent are changed; the others keep their value.
          */
         TaskChanges: {
             /**
@@ -391,7 +391,7 @@ export interface components {
         };
         /**
          * Problem
-         * @description Every error has this body (RFC 9457).
+         * @description The body of every error (RFC 9457).
          */
         Problem: {
             /**
@@ -430,7 +430,7 @@ export interface components {
             request_id: string;
             /**
              * Errors
-             * @description What is wrong with the input, by field.
+             * @description Invalid input, field by field.
              */
             errors?: components["schemas"]["InvalidField"][];
             /**
@@ -451,26 +451,27 @@ export interface operations {
     list_user_tasks: {
         parameters: {
             query?: {
-                /** @description Only tasks that are, or are not, done. */
+                /** @description Only tasks that are, or are not, completed. */
                 completed?: "true" | "false";
-                /** @description The same in words, in any case. */
+                /** @description The same filter in words, in any case. */
                 status?: "all" | "pending" | "active" | "incomplete" | "complete" | "completed";
-                /** @description Only tasks whose title or description holds this text, in any case. */
+                /** @description Only tasks whose title or description contains this text, in any case. */
                 search?: string;
-                /** @description What to sort by. Titles are sorted by code point. */
+                /** @description Sort key. Titles sort by code point. */
                 sort?: "created" | "updated" | "title";
+                /** @description Sort order. */
                 order?: "asc" | "desc";
-                /** @description At most so many tasks. `Link` then leads to the next page. Without: all. */
+                /** @description Page size. The `Link` header points to the next page. Omit to get all tasks. */
                 limit?: number;
-                /** @description Where to begin: from the `Link` of the page before, whose other parameters must stay. */
+                /** @description Start of the page, from the previous page's `Link`. Keep all other parameters. */
                 cursor?: string | null;
             };
             header?: {
-                /** @description ETags of what the client has: if it still holds, 304. */
-                "If-None-Match"?: string | null;
+                /** @description ETags the client holds. 304 if one of them is current. */
+                "If-None-Match"?: string;
             };
             path: {
-                /** @description The caller's own id. */
+                /** @description The caller's own user id. */
                 user_id: string;
             };
             cookie?: never;
@@ -480,11 +481,11 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
-                    /** @description `rel="next"`, where there are more tasks (RFC 8288). */
+                    /** @description `rel="next"`, if there is a next page (RFC 8288). */
                     Link?: string;
                     [name: string]: unknown;
                 };
@@ -504,7 +505,7 @@ export interface operations {
             /** @description Bad Request */
             400: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -516,7 +517,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -530,7 +531,7 @@ export interface operations {
             /** @description Forbidden */
             403: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -542,9 +543,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -556,9 +557,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -573,11 +574,11 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Made up for this task: with it the request may be repeated. */
+                /** @description Chosen by the client for this task: makes it safe to retry. */
                 "Idempotency-Key"?: string;
             };
             path: {
-                /** @description The caller's own id. */
+                /** @description The caller's own user id. */
                 user_id: string;
             };
             cookie?: never;
@@ -591,9 +592,9 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description The address of the new task. */
+                    /** @description The URL of the new task. */
                     Location?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -606,7 +607,7 @@ export interface operations {
             /** @description Bad Request */
             400: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -618,7 +619,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -632,7 +633,7 @@ export interface operations {
             /** @description Forbidden */
             403: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -644,7 +645,7 @@ export interface operations {
             /** @description Request Timeout */
             408: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -656,7 +657,7 @@ export interface operations {
             /** @description Content Too Large */
             413: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -668,7 +669,7 @@ export interface operations {
             /** @description Unsupported Media Type */
             415: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -680,9 +681,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -694,9 +695,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -711,13 +712,13 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of what the client has: if it still holds, 304. */
-                "If-None-Match"?: string | null;
+                /** @description ETags the client holds. 304 if one of them is current. */
+                "If-None-Match"?: string;
             };
             path: {
-                /** @description The caller's own id. */
-                user_id: string;
                 id: number;
+                /** @description The caller's own user id. */
+                user_id: string;
             };
             cookie?: never;
         };
@@ -726,7 +727,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -748,7 +749,7 @@ export interface operations {
             /** @description Bad Request */
             400: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -760,7 +761,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -774,7 +775,7 @@ export interface operations {
             /** @description Forbidden */
             403: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -786,7 +787,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -798,9 +799,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -812,9 +813,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -829,13 +830,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of the states in which the task may be changed. Otherwise: 412. */
+                /** @description ETags of the versions that may be changed. 412 if none is current. */
                 "If-Match"?: string;
+                /** @description ETags of versions that must not be changed. 412 if one is current. */
+                "If-None-Match"?: string;
             };
             path: {
-                /** @description The caller's own id. */
-                user_id: string;
                 id: number;
+                /** @description The caller's own user id. */
+                user_id: string;
             };
             cookie?: never;
         };
@@ -848,7 +851,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -861,7 +864,7 @@ export interface operations {
             /** @description Bad Request */
             400: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -873,7 +876,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -887,7 +890,7 @@ export interface operations {
             /** @description Forbidden */
             403: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -899,7 +902,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -911,7 +914,7 @@ export interface operations {
             /** @description Request Timeout */
             408: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -923,7 +926,7 @@ export interface operations {
             /** @description Precondition Failed */
             412: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -935,7 +938,7 @@ export interface operations {
             /** @description Content Too Large */
             413: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -947,7 +950,7 @@ export interface operations {
             /** @description Unsupported Media Type */
             415: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -959,9 +962,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -973,9 +976,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -990,13 +993,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of the states in which the task may be changed. Otherwise: 412. */
+                /** @description ETags of the versions that may be changed. 412 if none is current. */
                 "If-Match"?: string;
+                /** @description ETags of versions that must not be changed. 412 if one is current. */
+                "If-None-Match"?: string;
             };
             path: {
-                /** @description The caller's own id. */
-                user_id: string;
                 id: number;
+                /** @description The caller's own user id. */
+                user_id: string;
             };
             cookie?: never;
         };
@@ -1005,7 +1010,7 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1014,7 +1019,7 @@ export interface operations {
             /** @description Bad Request */
             400: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1026,7 +1031,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -1040,7 +1045,7 @@ export interface operations {
             /** @description Forbidden */
             403: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1052,7 +1057,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1064,7 +1069,7 @@ export interface operations {
             /** @description Precondition Failed */
             412: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1076,9 +1081,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1090,9 +1095,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1107,13 +1112,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of the states in which the task may be changed. Otherwise: 412. */
+                /** @description ETags of the versions that may be changed. 412 if none is current. */
                 "If-Match"?: string;
+                /** @description ETags of versions that must not be changed. 412 if one is current. */
+                "If-None-Match"?: string;
             };
             path: {
-                /** @description The caller's own id. */
-                user_id: string;
                 id: number;
+                /** @description The caller's own user id. */
+                user_id: string;
             };
             cookie?: never;
         };
@@ -1126,7 +1133,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -1139,7 +1146,7 @@ export interface operations {
             /** @description Bad Request */
             400: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1151,7 +1158,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -1165,7 +1172,7 @@ export interface operations {
             /** @description Forbidden */
             403: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1177,7 +1184,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1189,7 +1196,7 @@ export interface operations {
             /** @description Request Timeout */
             408: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1201,7 +1208,7 @@ export interface operations {
             /** @description Precondition Failed */
             412: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1213,7 +1220,7 @@ export interface operations {
             /** @description Content Too Large */
             413: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1225,7 +1232,7 @@ export interface operations {
             /** @description Unsupported Media Type */
             415: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1237,9 +1244,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1251,9 +1258,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1268,13 +1275,15 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of the states in which the task may be changed. Otherwise: 412. */
+                /** @description ETags of the versions that may be changed. 412 if none is current. */
                 "If-Match"?: string;
+                /** @description ETags of versions that must not be changed. 412 if one is current. */
+                "If-None-Match"?: string;
             };
             path: {
-                /** @description The caller's own id. */
-                user_id: string;
                 id: number;
+                /** @description The caller's own user id. */
+                user_id: string;
             };
             cookie?: never;
         };
@@ -1287,7 +1296,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -1300,7 +1309,7 @@ export interface operations {
             /** @description Bad Request */
             400: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1312,7 +1321,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -1326,7 +1335,7 @@ export interface operations {
             /** @description Forbidden */
             403: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1338,7 +1347,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1350,7 +1359,7 @@ export interface operations {
             /** @description Request Timeout */
             408: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1362,7 +1371,7 @@ export interface operations {
             /** @description Precondition Failed */
             412: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1374,7 +1383,7 @@ export interface operations {
             /** @description Content Too Large */
             413: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1386,7 +1395,7 @@ export interface operations {
             /** @description Unsupported Media Type */
             415: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1398,9 +1407,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1412,9 +1421,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1428,23 +1437,24 @@ export interface operations {
     list_tasks: {
         parameters: {
             query?: {
-                /** @description Only tasks that are, or are not, done. */
+                /** @description Only tasks that are, or are not, completed. */
                 completed?: "true" | "false";
-                /** @description The same in words, in any case. */
+                /** @description The same filter in words, in any case. */
                 status?: "all" | "pending" | "active" | "incomplete" | "complete" | "completed";
-                /** @description Only tasks whose title or description holds this text, in any case. */
+                /** @description Only tasks whose title or description contains this text, in any case. */
                 search?: string;
-                /** @description What to sort by. Titles are sorted by code point. */
+                /** @description Sort key. Titles sort by code point. */
                 sort?: "created" | "updated" | "title";
+                /** @description Sort order. */
                 order?: "asc" | "desc";
-                /** @description At most so many tasks. `Link` then leads to the next page. Without: all. */
+                /** @description Page size. The `Link` header points to the next page. Omit to get all tasks. */
                 limit?: number;
-                /** @description Where to begin: from the `Link` of the page before, whose other parameters must stay. */
+                /** @description Start of the page, from the previous page's `Link`. Keep all other parameters. */
                 cursor?: string | null;
             };
             header?: {
-                /** @description ETags of what the client has: if it still holds, 304. */
-                "If-None-Match"?: string | null;
+                /** @description ETags the client holds. 304 if one of them is current. */
+                "If-None-Match"?: string;
             };
             path?: never;
             cookie?: never;
@@ -1454,11 +1464,11 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
-                    /** @description `rel="next"`, where there are more tasks (RFC 8288). */
+                    /** @description `rel="next"`, if there is a next page (RFC 8288). */
                     Link?: string;
                     [name: string]: unknown;
                 };
@@ -1478,7 +1488,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -1492,7 +1502,7 @@ export interface operations {
             /** @description Unprocessable Content */
             422: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1504,9 +1514,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1518,9 +1528,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1535,7 +1545,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description Made up for this task: with it the request may be repeated. */
+                /** @description Chosen by the client for this task: makes it safe to retry. */
                 "Idempotency-Key"?: string;
             };
             path?: never;
@@ -1550,9 +1560,9 @@ export interface operations {
             /** @description Successful Response */
             201: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
-                    /** @description The address of the new task. */
+                    /** @description The URL of the new task. */
                     Location?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -1565,7 +1575,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -1579,7 +1589,7 @@ export interface operations {
             /** @description Request Timeout */
             408: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1591,7 +1601,7 @@ export interface operations {
             /** @description Content Too Large */
             413: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1603,7 +1613,7 @@ export interface operations {
             /** @description Unsupported Media Type */
             415: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1615,7 +1625,7 @@ export interface operations {
             /** @description Unprocessable Content */
             422: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1627,9 +1637,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1641,9 +1651,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1658,8 +1668,8 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of what the client has: if it still holds, 304. */
-                "If-None-Match"?: string | null;
+                /** @description ETags the client holds. 304 if one of them is current. */
+                "If-None-Match"?: string;
             };
             path: {
                 id: number;
@@ -1671,7 +1681,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -1693,7 +1703,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -1707,7 +1717,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1719,7 +1729,7 @@ export interface operations {
             /** @description Unprocessable Content */
             422: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1731,9 +1741,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1745,9 +1755,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1762,8 +1772,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of the states in which the task may be changed. Otherwise: 412. */
+                /** @description ETags of the versions that may be changed. 412 if none is current. */
                 "If-Match"?: string;
+                /** @description ETags of versions that must not be changed. 412 if one is current. */
+                "If-None-Match"?: string;
             };
             path: {
                 id: number;
@@ -1779,7 +1791,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -1792,7 +1804,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -1806,7 +1818,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1818,7 +1830,7 @@ export interface operations {
             /** @description Request Timeout */
             408: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1830,7 +1842,7 @@ export interface operations {
             /** @description Precondition Failed */
             412: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1842,7 +1854,7 @@ export interface operations {
             /** @description Content Too Large */
             413: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1854,7 +1866,7 @@ export interface operations {
             /** @description Unsupported Media Type */
             415: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1866,7 +1878,7 @@ export interface operations {
             /** @description Unprocessable Content */
             422: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1878,9 +1890,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1892,9 +1904,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1909,8 +1921,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of the states in which the task may be changed. Otherwise: 412. */
+                /** @description ETags of the versions that may be changed. 412 if none is current. */
                 "If-Match"?: string;
+                /** @description ETags of versions that must not be changed. 412 if one is current. */
+                "If-None-Match"?: string;
             };
             path: {
                 id: number;
@@ -1922,7 +1936,7 @@ export interface operations {
             /** @description Successful Response */
             204: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1931,7 +1945,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -1945,7 +1959,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1957,7 +1971,7 @@ export interface operations {
             /** @description Precondition Failed */
             412: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1969,7 +1983,7 @@ export interface operations {
             /** @description Unprocessable Content */
             422: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -1981,9 +1995,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -1995,9 +2009,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2012,8 +2026,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of the states in which the task may be changed. Otherwise: 412. */
+                /** @description ETags of the versions that may be changed. 412 if none is current. */
                 "If-Match"?: string;
+                /** @description ETags of versions that must not be changed. 412 if one is current. */
+                "If-None-Match"?: string;
             };
             path: {
                 id: number;
@@ -2029,7 +2045,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -2042,7 +2058,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -2056,7 +2072,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2068,7 +2084,7 @@ export interface operations {
             /** @description Request Timeout */
             408: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2080,7 +2096,7 @@ export interface operations {
             /** @description Precondition Failed */
             412: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2092,7 +2108,7 @@ export interface operations {
             /** @description Content Too Large */
             413: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2104,7 +2120,7 @@ export interface operations {
             /** @description Unsupported Media Type */
             415: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2116,7 +2132,7 @@ export interface operations {
             /** @description Unprocessable Content */
             422: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2128,9 +2144,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2142,9 +2158,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2159,8 +2175,10 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /** @description ETags of the states in which the task may be changed. Otherwise: 412. */
+                /** @description ETags of the versions that may be changed. 412 if none is current. */
                 "If-Match"?: string;
+                /** @description ETags of versions that must not be changed. 412 if one is current. */
+                "If-None-Match"?: string;
             };
             path: {
                 id: number;
@@ -2176,7 +2194,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     /** @description RFC 9110 section 8.8.3. A list of more than 200 tasks has none. */
                     ETag?: string;
@@ -2189,7 +2207,7 @@ export interface operations {
             /** @description Unauthorized */
             401: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     /** @description RFC 6750 section 3. */
                     "WWW-Authenticate"?: string;
@@ -2203,7 +2221,7 @@ export interface operations {
             /** @description Not Found */
             404: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2215,7 +2233,7 @@ export interface operations {
             /** @description Request Timeout */
             408: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2227,7 +2245,7 @@ export interface operations {
             /** @description Precondition Failed */
             412: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2239,7 +2257,7 @@ export interface operations {
             /** @description Content Too Large */
             413: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2251,7 +2269,7 @@ export interface operations {
             /** @description Unsupported Media Type */
             415: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2263,7 +2281,7 @@ export interface operations {
             /** @description Unprocessable Content */
             422: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2275,9 +2293,9 @@ export interface operations {
             /** @description Internal Server Error */
             500: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2289,9 +2307,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };
@@ -2314,7 +2332,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2336,7 +2354,7 @@ export interface operations {
             /** @description Successful Response */
             200: {
                 headers: {
-                    /** @description Names the request in the log, and in an error. */
+                    /** @description Identifies the request in the log, and in an error. */
                     "X-Request-ID"?: string;
                     [name: string]: unknown;
                 };
@@ -2347,9 +2365,9 @@ export interface operations {
             /** @description Service Unavailable */
             503: {
                 headers: {
-                    /** @description Names the request in the log. */
+                    /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
-                    /** @description Seconds after which to try again, where storage or identity was unavailable. */
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
                     "Retry-After"?: string;
                     [name: string]: unknown;
                 };

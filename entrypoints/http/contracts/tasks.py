@@ -1,24 +1,34 @@
-"""Contract 1, `/api/tasks`: the owner is whoever calls."""
+"""Contract 1, `/api/tasks`: the owner is the token's subject."""
 
-from operator import attrgetter
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import Field
 from starlette.responses import Response
 
 from domain.task import Changes, Draft
 from domain.values import Description, Title
-from entrypoints.http.etags import Known, Seen, unless_known
-from entrypoints.http.express import Operation
-from entrypoints.http.json_body import Body
-from entrypoints.http.list_query import Asked, answer
-from entrypoints.http.owner import MyList
-from entrypoints.http.representation import TEXT, Completion, Id, Key, TaskBody, created, one
-
-router = APIRouter(
-    prefix="/api/tasks", tags=["/api/tasks"], generate_unique_id_function=attrgetter("name"), route_class=Operation
+from entrypoints.http.contract import Contract
+from entrypoints.http.etags import IfNoneMatch, Preconditions, or_not_modified
+from entrypoints.http.json_body import JsonBody
+from entrypoints.http.list_query import Listing
+from entrypoints.http.openapi import CHANGE, CREATE, DELETE, LIST, READ
+from entrypoints.http.owner import OwnList
+from entrypoints.http.parameters import Id, Key
+from entrypoints.http.representation import (
+    AGREEING,
+    TEXT,
+    Completion,
+    TaskBody,
+    changes,
+    created_response,
+    draft,
+    list_response,
+    task_response,
 )
+
+CONTRACT = Contract("/api/tasks", "The owner is the token's subject.")
+router = CONTRACT.router()
 
 
 class ShortTitle(Title):
@@ -34,56 +44,63 @@ class _TaskDetails(Completion, total=False):
 
 
 class TaskChanges(_TaskDetails, total=False):
-    """What is sent is changed, the rest stays as it is."""
+    """Members that are sent are changed; the others keep their value."""
+
+    __pydantic_config__ = AGREEING  # type: ignore[misc]
 
     title: Annotated[ShortTitle, TEXT, Field(examples=["Buy milk"])]
 
 
 class NewTask(_TaskDetails):
-    """A task to be created."""
+    """A task to create."""
+
+    __pydantic_config__ = AGREEING  # type: ignore[misc]
 
     title: Annotated[ShortTitle, TEXT, Field(examples=["Buy milk"])]
 
 
-@router.post("", status_code=201, response_model=TaskBody)
+@router.post("", status_code=201, response_model=TaskBody, responses=CREATE)
 async def create_task(
-    request: Request, todo: MyList, key: Key, draft: Annotated[Draft, Depends(Body(NewTask, Draft))]
+    request: Request, todo: OwnList, key: Key, new: Annotated[Draft, Depends(JsonBody(NewTask, draft))]
 ) -> Response:
-    return created(await todo.create(draft, key), request)
+    return created_response(await todo.create(new, key), request)
 
 
-@router.get("", response_model=list[TaskBody])
-async def list_tasks(request: Request, todo: MyList, asked: Asked, known: Known) -> Response:
-    """In order of creation, unless another is asked for."""
-    return await answer(todo, asked, request, known)
+@router.get("", response_model=list[TaskBody], responses=LIST)
+async def list_tasks(request: Request, todo: OwnList, query: Listing, if_none_match: IfNoneMatch) -> Response:
+    """All tasks in order of creation, unless the query says otherwise."""
+    return await list_response(todo, query, request, if_none_match)
 
 
-@router.get("/{id}", response_model=TaskBody)
-async def get_task(todo: MyList, task_id: Id, known: Known) -> Response:
-    return unless_known(one(await todo.get(task_id)), known)
+@router.get("/{id}", response_model=TaskBody, responses=READ)
+async def get_task(todo: OwnList, task_id: Id, if_none_match: IfNoneMatch) -> Response:
+    return or_not_modified(task_response(await todo.get(task_id)), if_none_match)
 
 
-@router.put("/{id}", response_model=TaskBody, operation_id="put_task")
-@router.patch("/{id}", response_model=TaskBody, operation_id="patch_task")
+@router.put("/{id}", response_model=TaskBody, responses=CHANGE, operation_id="put_task")
+@router.patch("/{id}", response_model=TaskBody, responses=CHANGE, operation_id="patch_task")
 async def edit_task(
-    todo: MyList, task_id: Id, seen: Seen, changes: Annotated[Changes, Depends(Body(TaskChanges, Changes))]
-) -> Response:
-    """Changes what is sent and leaves the rest as it is."""
-    return one(await todo.edit(task_id, changes, seen))
-
-
-@router.patch("/{id}/complete", response_model=TaskBody)
-async def complete_task(
-    todo: MyList,
+    todo: OwnList,
     task_id: Id,
-    seen: Seen,
-    changes: Annotated[Changes, Depends(Body(Completion, Changes, required=False))],
+    expected: Preconditions,
+    sent: Annotated[Changes, Depends(JsonBody(TaskChanges, changes))],
 ) -> Response:
-    """Without a body: toggles. With one: sets the flag, which may be repeated safely."""
-    return one(await (todo.edit(task_id, changes, seen) if changes else todo.toggle(task_id, seen)))
+    """Changes the members that are sent and keeps the others."""
+    return task_response(await todo.edit(task_id, sent, expected))
 
 
-@router.delete("/{id}", status_code=204)
-async def delete_task(todo: MyList, task_id: Id, seen: Seen) -> Response:
-    await todo.delete(task_id, seen)
+@router.patch("/{id}/complete", response_model=TaskBody, responses=CHANGE)
+async def complete_task(
+    todo: OwnList,
+    task_id: Id,
+    expected: Preconditions,
+    sent: Annotated[Changes, Depends(JsonBody(Completion, changes, required=False))],
+) -> Response:
+    """Without a body: toggles. With a body: sets the flag, which is safe to retry."""
+    return task_response(await (todo.edit(task_id, sent, expected) if sent else todo.toggle(task_id, expected)))
+
+
+@router.delete("/{id}", status_code=204, responses=DELETE)
+async def delete_task(todo: OwnList, task_id: Id, expected: Preconditions) -> Response:
+    await todo.delete(task_id, expected)
     return Response(status_code=204)

@@ -1,30 +1,41 @@
-"""Contract 2, `/api/{user_id}/tasks`: the address names the owner, who must be the caller.
+"""Contract 2, `/api/{user_id}/tasks`: the path names the owner, who must be the caller."""
 
-Invalid input is 400 here and unreachable storage 500: see `errors.STATUS_IN_USER_CONTRACT`.
-"""
-
-from operator import attrgetter
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from domain.errors import InvalidValue, KeyReused, NotYours, StorageUnavailable
 from domain.task import Changes, Draft
 from domain.values import Description, Title
-from entrypoints.http.etags import Known, Seen, unless_known
-from entrypoints.http.express import Operation
-from entrypoints.http.json_body import Body
-from entrypoints.http.list_query import Asked, answer
+from entrypoints.http.context import services
+from entrypoints.http.contract import Contract
+from entrypoints.http.etags import IfNoneMatch, Preconditions, or_not_modified
+from entrypoints.http.json_body import JsonBody
+from entrypoints.http.list_query import Listing
+from entrypoints.http.openapi import CHANGE, CREATE, DELETE, LIST, READ
 from entrypoints.http.owner import ListOfUser
-from entrypoints.http.representation import TEXT, Completion, Id, Key, TaskBody, created, one
-
-router = APIRouter(
-    prefix="/api/{user_id}/tasks",
-    tags=["/api/{user_id}/tasks"],
-    generate_unique_id_function=attrgetter("name"),
-    route_class=Operation,
+from entrypoints.http.parameters import Id, Key
+from entrypoints.http.representation import (
+    AGREEING,
+    TEXT,
+    Completion,
+    TaskBody,
+    changes,
+    created_response,
+    draft,
+    list_response,
+    task_response,
 )
+
+CONTRACT = Contract(
+    "/api/{user_id}/tasks",
+    "The path names the owner, who must be the token's subject.",
+    statuses={InvalidValue: 400, KeyReused: 400, StorageUnavailable: 500},
+    failures=(NotYours,),
+)
+router = CONTRACT.router()
 
 
 class _UserTaskDetails(Completion, total=False):
@@ -32,63 +43,70 @@ class _UserTaskDetails(Completion, total=False):
 
 
 class UserTaskChanges(_UserTaskDetails, total=False):
-    """What is sent is changed, the rest stays as it is."""
+    """Members that are sent are changed; the others keep their value."""
+
+    __pydantic_config__ = AGREEING  # type: ignore[misc]
 
     title: Annotated[Title, TEXT, Field(examples=["Buy milk"])]
 
 
 class NewUserTask(_UserTaskDetails):
-    """A task to be created."""
+    """A task to create."""
+
+    __pydantic_config__ = AGREEING  # type: ignore[misc]
 
     title: Annotated[Title, TEXT, Field(examples=["Buy milk"])]
 
 
-@router.post("", status_code=201, response_model=TaskBody)
+@router.post("", status_code=201, response_model=TaskBody, responses=CREATE)
 async def create_user_task(
-    request: Request, todo: ListOfUser, key: Key, draft: Annotated[Draft, Depends(Body(NewUserTask, Draft))]
+    request: Request, todo: ListOfUser, key: Key, new: Annotated[Draft, Depends(JsonBody(NewUserTask, draft))]
 ) -> Response:
-    return created(await todo.create(draft, key), request)
+    return created_response(await todo.create(new, key), request)
 
 
-@router.get("", response_model=list[TaskBody])
-async def list_user_tasks(request: Request, todo: ListOfUser, asked: Asked, known: Known) -> Response:
-    """In order of creation, unless another is asked for."""
-    return await answer(todo, asked, request, known)
+@router.get("", response_model=list[TaskBody], responses=LIST)
+async def list_user_tasks(request: Request, todo: ListOfUser, query: Listing, if_none_match: IfNoneMatch) -> Response:
+    """All tasks in order of creation, unless the query says otherwise."""
+    return await list_response(todo, query, request, if_none_match)
 
 
-@router.get("/{id}", response_model=TaskBody)
-async def get_user_task(todo: ListOfUser, task_id: Id, known: Known) -> Response:
-    return unless_known(one(await todo.get(task_id)), known)
+@router.get("/{id}", response_model=TaskBody, responses=READ)
+async def get_user_task(todo: ListOfUser, task_id: Id, if_none_match: IfNoneMatch) -> Response:
+    return or_not_modified(task_response(await todo.get(task_id)), if_none_match)
 
 
-@router.put("/{id}", response_model=TaskBody, operation_id="put_user_task")
-@router.patch("/{id}", response_model=TaskBody, operation_id="patch_user_task")
+@router.put("/{id}", response_model=TaskBody, responses=CHANGE, operation_id="put_user_task")
+@router.patch("/{id}", response_model=TaskBody, responses=CHANGE, operation_id="patch_user_task")
 async def edit_user_task(
-    todo: ListOfUser, task_id: Id, seen: Seen, changes: Annotated[Changes, Depends(Body(UserTaskChanges, Changes))]
+    todo: ListOfUser,
+    task_id: Id,
+    expected: Preconditions,
+    sent: Annotated[Changes, Depends(JsonBody(UserTaskChanges, changes))],
 ) -> Response:
-    """Changes what is sent and leaves the rest as it is."""
-    return one(await todo.edit(task_id, changes, seen))
+    """Changes the members that are sent and keeps the others."""
+    return task_response(await todo.edit(task_id, sent, expected))
 
 
-@router.patch("/{id}/complete", response_model=TaskBody)
+@router.patch("/{id}/complete", response_model=TaskBody, responses=CHANGE)
 async def complete_user_task(
     request: Request,
     todo: ListOfUser,
     task_id: Id,
-    seen: Seen,
-    changes: Annotated[Changes, Depends(Body(Completion, Changes, required=False))],
+    expected: Preconditions,
+    sent: Annotated[Changes, Depends(JsonBody(Completion, changes, required=False))],
 ) -> Response:
-    """Without a body: completes, which may be repeated safely. With one: sets the flag.
+    """Without a body: completes. With a body: sets the flag. Both are safe to retry.
 
-    Where `COMPLETE_TOGGLES` is set, it toggles without a body.
+    With `COMPLETE_TOGGLES`, it toggles without a body.
     """
-    if changes:
-        return one(await todo.edit(task_id, changes, seen))
-    complete = todo.toggle if request.app.state.complete_toggles else todo.complete
-    return one(await complete(task_id, seen))
+    if sent:
+        return task_response(await todo.edit(task_id, sent, expected))
+    complete = todo.toggle if services(request).complete_toggles else todo.complete
+    return task_response(await complete(task_id, expected))
 
 
-@router.delete("/{id}", status_code=204)
-async def delete_user_task(todo: ListOfUser, task_id: Id, seen: Seen) -> Response:
-    await todo.delete(task_id, seen)
+@router.delete("/{id}", status_code=204, responses=DELETE)
+async def delete_user_task(todo: ListOfUser, task_id: Id, expected: Preconditions) -> Response:
+    await todo.delete(task_id, expected)
     return Response(status_code=204)

@@ -1,15 +1,16 @@
-"""Who is calling, known before a byte of the body is read."""
+"""Establishes the caller before a byte of the body is read."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from application.ports import IdentityProvider
 from domain.errors import CredentialsMissing, NotAuthenticated
+from entrypoints.http.context import context
 
 
 class Authentication:
-    """Lets nothing under `/api` pass without a caller, whom `request.state.caller` then names. Raises NotAuthenticated.
+    """Nothing under `/api` passes without a caller, available as `context(scope).caller`. Raises NotAuthenticated.
 
-    An ASGI middleware, because FastAPI reads and parses the body before it asks its dependencies.
+    An ASGI middleware, because FastAPI reads and parses the body before it runs dependencies.
     """
 
     def __init__(self, app: ASGIApp, identity: IdentityProvider) -> None:
@@ -18,12 +19,12 @@ class Authentication:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and f"{scope['path']}/".startswith("/api/"):
-            scope.setdefault("state", {})["caller"] = await self._identity.identify(_bearer_token(scope))
+            context(scope).caller = await self._identity.identify(_bearer_token(scope))
         await self._app(scope, receive, send)
 
 
 def _bearer_token(scope: Scope) -> str:
-    """RFC 6750 section 2.1. Two `Authorization` fields are refused: nobody can say which one counts."""
+    """RFC 6750 section 2.1. Two `Authorization` fields are ambiguous, so they are refused."""
     fields = [value for name, value in scope["headers"] if name == b"authorization"]
     if not fields:
         raise CredentialsMissing

@@ -1,4 +1,4 @@
-"""One line in the log for each request, under an id that the client may choose and always gets back."""
+"""One log line per request, under an id that the client may choose and always gets back."""
 
 import re
 import time
@@ -9,27 +9,36 @@ from secrets import token_hex
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from entrypoints.http.context import RequestContext
 from entrypoints.observability.request_metrics import RequestCounts
 
 _log = structlog.get_logger()
-_ALSO = ("code", "trace_id")  # of errors, and of requests that are traced
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
 @lru_cache(4096)
 def pseudonym(user: str) -> str:
-    """The same 12 hexadecimal digits for the same user, in every process: `printf %s USER | b2sum -l 48`.
+    """The same 12 hexadecimal digits for the same user in every process: `printf %s USER | b2sum -l 48`.
 
-    Without a key, so that whoever knows a user's id finds their lines; Better Auth's ids are too random to be guessed.
-    Remembered, because it is in every request's way.
+    Not keyed, so that an operator who knows a user's id finds their lines; Better Auth's ids are too random to be
+    guessed. Cached, because it is on every request's path.
     """
     return blake2b(user.encode(), digest_size=6).hexdigest()
 
 
-class RequestLog:
-    """Names the route, never the address that was asked for: addresses hold user ids, and whatever a caller invents.
+def _chosen_id(scope: Scope) -> bytes | None:
+    """The id that the client sent, if it is a valid one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return value if _ID.fullmatch(value) else None
+    return None
 
-    What is written down is also counted, where there is something to count with.
+
+class RequestLog:
+    """Logs and, with `counts`, counts every request. Outermost, so that it covers every response.
+
+    Logs the route's template, never the path itself: paths hold user ids, and whatever else a caller makes up.
     """
 
     def __init__(self, app: ASGIApp, counts: RequestCounts | None = None) -> None:
@@ -40,31 +49,35 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        request_id = sent if _ID.fullmatch(sent) else token_hex(16).encode()
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id.decode()
+        request_id = _chosen_id(scope) or token_hex(16).encode()
+        request = RequestContext(request_id.decode())
+        request.attach(scope)
         status, started = 0, time.perf_counter()
         if self._counts:
             self._counts.begin()
 
-        async def with_id(message: Message) -> None:
+        async def with_headers(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"].append((b"x-request-id", request_id))
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id), _NOSNIFF]
             await send(message)
 
         try:
-            await self._app(scope, receive, with_id)
+            await self._app(scope, receive, with_headers)
         finally:
-            self._write_down(scope, status, time.perf_counter() - started)
+            self._write(scope, request, status, time.perf_counter() - started)
 
-    def _write_down(self, scope: Scope, status: int, seconds: float) -> None:
-        state, route = scope["state"], scope.get("route")
-        method, path, caller = scope["method"], route.path if route else None, state.get("caller")
+    def _write(self, scope: Scope, request: RequestContext, status: int, seconds: float) -> None:
+        route, caller = scope.get("route"), request.caller
+        method, path = scope["method"], getattr(route, "path", None)
         if self._counts:
-            self._counts.end(method, path, status, seconds, state.get("code"))
+            self._counts.end(method, path, status, seconds, request.error_code)
+        more = {}
+        if request.error_code is not None:
+            more["code"] = request.error_code
+        if request.trace_id is not None:
+            more["trace_id"] = request.trace_id
         _log.info(
             "request",
             method=method,
@@ -72,6 +85,6 @@ class RequestLog:
             status=status,
             milliseconds=round(seconds * 1000, 1),
             caller=pseudonym(caller) if caller else None,
-            request_id=state["request_id"],
-            **{name: state[name] for name in _ALSO if name in state},
+            request_id=request.request_id,
+            **more,
         )

@@ -1,0 +1,58 @@
+"""What an HTTP contract is: its prefix, its statuses where they differ, and a router whose routes know it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from domain.errors import DomainError, IdentityUnavailable, InvalidValue, NotAuthenticated, StorageUnavailable
+from entrypoints.http.json_body import JsonBody
+from entrypoints.http.openapi import errors
+from entrypoints.http.problem import ERRORS
+
+
+@dataclass(frozen=True, eq=False)
+class Contract:
+    """Routes below one prefix for the caller's own tasks; the prefix is also their OpenAPI tag.
+
+    `statuses`: failures whose HTTP status differs from the usual one (`problem.ERRORS`). `failures`: those that any of
+    its routes may meet beyond the common ones.
+    """
+
+    prefix: str
+    description: str
+    statuses: Mapping[type[DomainError], int] = field(default_factory=dict)
+    failures: tuple[type[DomainError], ...] = ()
+
+    def router(self) -> APIRouter:
+        """For the contract's routes. Their operation ids are the names of their functions."""
+        return APIRouter(
+            prefix=self.prefix,
+            tags=[self.prefix],
+            route_class=type("ContractRoute", (ContractRoute,), {"contract": self}),
+            generate_unique_id_function=attrgetter("name"),
+        )
+
+    def status(self, failure: type[DomainError]) -> int:
+        return self.statuses.get(failure, ERRORS[failure].status)
+
+
+_COMMON = (NotAuthenticated, IdentityUnavailable, InvalidValue, StorageUnavailable)
+
+
+class ContractRoute(APIRoute):
+    """A route that knows its contract, and documents the errors and the body that follow from it. Runs as any other."""
+
+    contract: Contract
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
+        super().__init__(path, endpoint, **declared)
+        statuses = {500, *map(self.contract.status, (*_COMMON, *self.contract.failures))}
+        self.openapi_extra = {"security": [{"bearer": []}], **(self.openapi_extra or {})}
+        for body in (part.call for part in self.dependant.dependencies if isinstance(part.call, JsonBody)):
+            statuses |= {408, 413, 415}
+            self.openapi_extra["requestBody"] = body.openapi()
+        self.responses = {**errors(*statuses), **self.responses}

@@ -1,0 +1,44 @@
+"""Responds to what FastAPI's own exception handlers leave over."""
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from domain.errors import DomainError
+from entrypoints.http.context import context
+from entrypoints.http.problem import ERRORS, respond
+
+
+class Errors:
+    """Turns any exception into a problem response. Inside CORS, so that pages can read it; outside authentication and
+    FastAPI, so that it covers both.
+
+    An exception that the application has a handler of its own for (`Exception` or 500) is passed on to that.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def note_start(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_start)
+        except ClientDisconnect:
+            return
+        except Exception as failure:
+            if started and isinstance(failure, DomainError):
+                # A list breaks off: without the end of its body the server closes the connection.
+                context(scope).error_code = ERRORS[type(failure)].code
+                return
+            expected = isinstance(failure, DomainError)
+            if started or not (expected or {Exception, 500}.isdisjoint(scope["app"].exception_handlers)):
+                raise
+            await respond(scope, failure)(scope, receive, send)

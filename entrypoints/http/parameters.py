@@ -1,0 +1,84 @@
+"""Rules for parameters of the path, the query and the headers: each is a parser and its JSON schema in one.
+
+A rule goes into the annotation of a FastAPI parameter, beside `Path()`, `Query()` or `Header()`. What its parser raises
+as InvalidValue becomes one of the errors of the response to invalid input.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import Depends, Header, Path
+from pydantic import GetPydanticSchema, WithJsonSchema
+from pydantic_core import core_schema
+
+from domain.errors import InvalidValue
+from domain.values import IdempotencyKey, TaskId, Text
+
+
+def _rule(parse: Callable[[str], Any], **schema: Any) -> GetPydanticSchema:
+    return GetPydanticSchema(
+        lambda _source, _handler: core_schema.no_info_plain_validator_function(parse),
+        lambda _schema, _handler: schema,
+    )
+
+
+def whole_number(
+    name: str, largest: int, make: Callable[[int], Any] = int, *, empty_is_absent: bool = False
+) -> GetPydanticSchema:
+    """1 to `largest`, in ASCII digits as a program writes them: no sign, no blanks, no leading zeros."""
+    digits = re.compile(f"[1-9][0-9]{{0,{len(str(largest)) - 1}}}")
+
+    def parse(text: str) -> Any:
+        if empty_is_absent and not text:
+            return None
+        if not digits.fullmatch(text) or int(text) > largest:
+            raise InvalidValue(name, f"must be a whole number from 1 to {largest}")
+        return make(int(text))
+
+    return _rule(parse, type="integer", minimum=1, maximum=largest)
+
+
+def one_of(name: str, meanings: Mapping[str, Any], *, empty_means: Any = None) -> GetPydanticSchema:
+    """One of the words, in any case. The parameter's value is what the word means."""
+
+    def parse(text: str) -> Any:
+        if not text and empty_means is not None:
+            return empty_means
+        if text.lower() not in meanings:
+            raise InvalidValue(name, f"must be one of: {', '.join(meanings)}")
+        return meanings[text.lower()]
+
+    return _rule(parse, type="string", enum=[*meanings])
+
+
+def text(kind: type[Text]) -> GetPydanticSchema:
+    """A text of the domain; empty means absent."""
+    return _rule(
+        lambda sent: kind(sent) if sent else None, type="string", maxLength=kind.LONGEST, pattern=r"^[^\u0000]*$"
+    )
+
+
+Id = Annotated[TaskId, whole_number("id", TaskId.LARGEST, TaskId), Path(alias="id", examples=[7])]
+
+_VISIBLE_ASCII = re.compile("[!-~]+")
+
+
+async def _idempotency_key(
+    lines: Annotated[
+        list[str] | None,
+        WithJsonSchema({"type": "string", "minLength": 1, "maxLength": IdempotencyKey.LONGEST, "pattern": "^[!-~]*$"}),
+        Header(alias="Idempotency-Key", description="Chosen by the client for this task: makes it safe to retry."),
+    ] = None,
+) -> IdempotencyKey | None:
+    if lines is None:
+        return None
+    key = ", ".join(lines)
+    if not _VISIBLE_ASCII.fullmatch(key):
+        raise InvalidValue("Idempotency-Key", "must be visible ASCII characters without blanks")
+    if len(key) > IdempotencyKey.LONGEST:
+        raise InvalidValue("Idempotency-Key", f"must have 1 to {IdempotencyKey.LONGEST} characters")
+    return IdempotencyKey(key)
+
+
+Key = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]

@@ -1,0 +1,43 @@
+"""Small rules that keep clients and browsers safe."""
+
+import httpx2
+import pytest
+
+from tests.http.conftest import FRONTEND, Contract, bearer, faults
+
+Client = httpx2.AsyncClient
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("member", ["title", "completed", "unknown"])
+async def test_numbers_that_are_not_json_are_refused_in_any_member(
+    alice: Client, contract: Contract, member: str, number: str
+) -> None:
+    """RFC 8259 section 6."""
+    for body in (f'{{"{member}": {number}, "title": "x"}}', f'{{"title": "x", "{member}": [{{"deep": {number}}}]}}'):
+        response = await alice.post(contract.of_alice, content=body, headers={"Content-Type": "application/json"})
+        assert faults(response, contract)
+    assert (await alice.get(contract.of_alice)).json() == []
+
+
+async def test_their_names_are_fine_in_a_string(alice: Client, contract: Contract) -> None:
+    response = await alice.post(contract.of_alice, json={"title": "NaN to Infinity", "NaN": "Infinity"})
+    assert (response.status_code, response.json()["title"]) == (201, "NaN to Infinity")
+
+
+async def test_every_response_forbids_content_sniffing(anybody: Client, alice: Client) -> None:
+    preflight = {"Origin": FRONTEND, "Access-Control-Request-Method": "PUT"}
+    responses = [
+        await alice.post("/api/tasks", json={"title": "x"}),
+        await alice.get("/api/tasks"),
+        await alice.get("/api/tasks/x"),
+        await alice.get("/api/bob/tasks"),
+        await alice.delete("/api/tasks/7"),
+        await anybody.get("/api/tasks"),
+        await anybody.get("/nowhere"),
+        await anybody.get("/healthz"),
+        await anybody.get("/docs"),
+        await anybody.get("/openapi.json"),
+        await anybody.options("/api/tasks", headers={**preflight, **bearer("alice")}),
+    ]
+    assert {response.headers["x-content-type-options"] for response in responses} == {"nosniff"}
