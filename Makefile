@@ -9,7 +9,7 @@ PY := .venv/bin/python
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make run [PORT=8000]  serve on a private PostgreSQL, with nothing to configure"
+	@echo "make run [PORT=8000]  serve the API on a private PostgreSQL, without any configuration"
 	@echo "make test             all tests but those of faults, browsers and deployment"
 	@echo "make check            tests, types, style and architecture"
 	@echo "make faults           what becomes of each fault of the database and the network, in a table"

@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows which adapter stands behind which port."""
+"""Composition root: the only place that chooses the adapter of each port."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -7,19 +7,19 @@ from dependency_injector.containers import DeclarativeContainer
 from dependency_injector.providers import Dependency, Factory, Object, Singleton
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider
-from adapters.better_auth.jwks import PublishedKeys
+from adapters.better_auth.jwks import JwksClient
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import SqlModelTaskRepository
 from application.todo_list import TodoList
 from entrypoints.settings import Settings
 
 
-def _published_keys(url: str | None) -> PublishedKeys | None:
-    return None if url is None else PublishedKeys(url)
+def _jwks_client(url: str | None) -> JwksClient | None:
+    return None if url is None else JwksClient(url)
 
 
 class Container(DeclarativeContainer):
-    """One for each process. Tests override single providers."""
+    """One per process. Tests override single providers."""
 
     settings = Dependency(instance_of=Settings)
     now = Object(partial(datetime.now, UTC))
@@ -33,6 +33,6 @@ class Container(DeclarativeContainer):
     ping = pool.provided.ping.call()
 
     tasks = Singleton(SqlModelTaskRepository, pool)
-    published = Singleton(_published_keys, settings.provided.jwks_url)
-    identity = Singleton(BetterAuthIdentityProvider, settings.provided.secrets, settings.provided.expected, published)
+    jwks = Singleton(_jwks_client, settings.provided.jwks_url)
+    identity = Singleton(BetterAuthIdentityProvider, settings.provided.secrets, settings.provided.expected_claims, jwks)
     todo_list = Factory(TodoList, tasks=tasks, now=now)

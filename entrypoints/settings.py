@@ -1,36 +1,36 @@
-"""What an operator decides, from the environment and `.env`. Whatever is wrong or missing is reported at once."""
+"""Configuration from the environment and `.env`. All invalid and missing settings are reported together."""
 
-from functools import cache
-from hashlib import scrypt
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from dotenv.parser import parse_stream
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from adapters.better_auth.identity import Expected, checked_secret
+from adapters.better_auth.identity import ExpectedClaims, checked_secret
 from adapters.postgres.url import conninfo
 
-_WRONG = object()  # in the place of another setting that is reported already
+_INVALID = object()  # stands for a setting that failed its own validation and is reported for that
 
 
-class WrongSettings(Exception):
-    """One line for each setting that is wrong or missing; no value is quoted."""
+class InvalidSettings(Exception):
+    """The message has one line per invalid or missing setting, and never contains a value."""
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port as a browser writes them: lower case, no default port, no path (RFC 6454 section 6.2)."""
+    """The origin of a URL as browsers serialise it: lower case, no default port, no path (RFC 6454 section 6.2).
+
+    Raises ValueError, whose message never contains the URL.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # whose text quotes the address
-        raise ValueError("must be an address like https://app.example.com") from None
+    except ValueError:  # its message contains the URL
+        raise ValueError("must be a URL like https://app.example.com") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address that begins with https:// or http://")
+        raise ValueError("must be a URL that begins with https:// or http://")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
@@ -51,20 +51,13 @@ def _secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
-def _address(url: str) -> str:
+def _http_url(url: str) -> str:
     origin(url)
     return url.rstrip("/")
 
 
-@cache
-def _derived(about: str) -> bytes:
-    """A key of what nobody may find out by trying one password after the other on what was sealed with it: each try
-    takes them as long as it takes here, some 50 milliseconds, once in a process."""
-    return scrypt(about.encode(), salt=b"todo cursors", n=2**14, r=8, p=1, dklen=32)
-
-
 class Settings(BaseSettings):
-    """Each field is the environment variable of the same name in capitals; `.env.example` explains them."""
+    """Each field is read from the environment variable of the same name in upper case; `.env.example` explains them."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
@@ -74,8 +67,8 @@ class Settings(BaseSettings):
     database_connections: int = Field(default=8, ge=1, le=90)
     database_prepared_statements: bool | None = None
 
-    better_auth_url: Annotated[str, AfterValidator(_address)] | None = None
-    better_auth_jwks_url: Annotated[str, AfterValidator(_address)] | None = None
+    better_auth_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    better_auth_jwks_url: Annotated[str, AfterValidator(_http_url)] | None = None
     better_auth_secret: Annotated[
         list[Annotated[SecretStr, AfterValidator(_secret)]], NoDecode, BeforeValidator(_comma_separated)
     ] = Field(default=[], validate_default=True)
@@ -92,18 +85,18 @@ class Settings(BaseSettings):
 
     @field_validator("better_auth_secret")
     @classmethod
-    def _nobody_is_let_in_by_default(cls, secrets: list[SecretStr], others: ValidationInfo) -> list[SecretStr]:
-        on_a_database = others.data.get("database_url") is not None
-        published = others.data.get("better_auth_url", _WRONG) or others.data.get("better_auth_jwks_url")
-        if on_a_database and not secrets and not published:
-            raise ValueError("must be set, or BETTER_AUTH_URL: without either no token can be checked")
+    def _require_a_key_source(cls, secrets: list[SecretStr], others: ValidationInfo) -> list[SecretStr]:
+        has_database = others.data.get("database_url") is not None
+        has_jwks = others.data.get("better_auth_url", _INVALID) or others.data.get("better_auth_jwks_url")
+        if has_database and not secrets and not has_jwks:
+            raise ValueError("must be set, or BETTER_AUTH_URL: without either, no token can be verified")
         return secrets
 
     @field_validator("better_auth_audience")
     @classmethod
-    def _published_keys_vouch_for_somebody(cls, audience: str | None, others: ValidationInfo) -> str | None:
-        told = others.data.get("better_auth_url", _WRONG) or (others.data.get("better_auth_issuer") and audience)
-        if others.data.get("better_auth_jwks_url") and not told:
+    def _require_claims_for_jwks(cls, audience: str | None, others: ValidationInfo) -> str | None:
+        claims = others.data.get("better_auth_url", _INVALID) or (others.data.get("better_auth_issuer") and audience)
+        if others.data.get("better_auth_jwks_url") and not claims:
             raise ValueError("must be set with BETTER_AUTH_JWKS_URL, and BETTER_AUTH_ISSUER too, or BETTER_AUTH_URL")
         return audience
 
@@ -113,32 +106,25 @@ class Settings(BaseSettings):
 
     @property
     def conninfo(self) -> str:
-        assert self.database_url is not None, "a first run has to give it a database first"
+        assert self.database_url is not None, "without DATABASE_URL, zero_config has to provide a database first"
         return conninfo(self.database_url.get_secret_value())
 
     @property
-    def cursor_key(self) -> bytes:
-        """The same for all processes on one database, by whichever of its hosts they reach it."""
-        database = conninfo_to_dict(self.conninfo) if self.database_url else {}
-        about = [database.get(part) for part in ("user", "password", "dbname")]
-        return _derived(repr(about))
-
-    @property
     def jwks_url(self) -> str | None:
-        """Where Better Auth publishes its keys: below its own path, which is /api/auth unless the address says else."""
+        """URL of the JWKS. By default below the path of BETTER_AUTH_URL, or below /api/auth if that has no path."""
         if self.better_auth_url is None or self.better_auth_jwks_url:
             return self.better_auth_jwks_url
         path = urlsplit(self.better_auth_url).path.strip("/")
         return self.better_auth_url + ("/jwks" if path else "/api/auth/jwks")
 
     @property
-    def expected(self) -> Expected:
-        """By default Better Auth puts the origin of its own address into both claims."""
-        own = self.better_auth_url and origin(self.better_auth_url)
-        return Expected(
-            issuer=self.better_auth_issuer or own,
-            audience=self.better_auth_audience or own,
-            demanded=frozenset(
+    def expected_claims(self) -> ExpectedClaims:
+        """By default issuer and audience are the origin of BETTER_AUTH_URL, which is also Better Auth's default."""
+        default = self.better_auth_url and origin(self.better_auth_url)
+        return ExpectedClaims(
+            issuer=self.better_auth_issuer or default,
+            audience=self.better_auth_audience or default,
+            required=frozenset(
                 claim
                 for claim, configured in (("iss", self.better_auth_issuer), ("aud", self.better_auth_audience))
                 if configured
@@ -147,32 +133,32 @@ class Settings(BaseSettings):
 
     @property
     def origins(self) -> list[str]:
-        """Of the pages that may call the API from a browser."""
+        """Origins whose pages may call the API from a browser (CORS)."""
         if self.cors_origins is not None:
             return self.cors_origins
         return [origin(self.better_auth_url)] if self.better_auth_url else []
 
 
 def load() -> Settings:
-    """Raises WrongSettings."""
+    """Reads the settings. Raises InvalidSettings."""
     try:
         _require_readable(Path(".env"))
         return Settings()
-    except ValidationError as wrong:
-        lines = (f"{error['loc'][0]}".upper() + ": " + _reason(error) for error in wrong.errors(include_input=False))
-        raise WrongSettings("\n".join(lines)) from None
+    except ValidationError as failure:
+        lines = (f"{error['loc'][0]}".upper() + ": " + _reason(error) for error in failure.errors(include_input=False))
+        raise InvalidSettings("\n".join(lines)) from None
     except (OSError, UnicodeError):
-        raise WrongSettings(".env: cannot be read as UTF-8 text") from None
+        raise InvalidSettings(".env: is not readable as UTF-8 text") from None
 
 
 def _require_readable(file: Path) -> None:
-    """A line that cannot be understood might have named the database: passing over it would serve another one."""
+    """Rejects lines that cannot be parsed: skipping one that sets DATABASE_URL would serve another database."""
     if not file.exists():
         return
     with file.open(encoding="utf-8") as lines:
         for binding in parse_stream(lines):
             if binding.error:
-                raise WrongSettings(f"{file}: line {binding.original.line} cannot be understood")
+                raise InvalidSettings(f"{file}: line {binding.original.line} cannot be parsed")
 
 
 def _reason(error: ErrorDetails) -> str:

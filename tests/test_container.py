@@ -18,7 +18,7 @@ async def test_every_provider_can_be_built_and_used(database: str, pool: Pool) -
         "pool",
         "ping",
         "tasks",
-        "published",
+        "jwks",
         "identity",
         "todo_list",
     }

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from entrypoints.settings import Settings, WrongSettings, load, origin
+from entrypoints.settings import InvalidSettings, Settings, load, origin
 
 SECRET = "a secret of at least thirty-two bytes"
 DATABASE = "postgres://me:p%40ss@ep-x-pooler.eu-central-1.aws.neon.tech/app?sslmode=require&channel_binding=require"
@@ -21,12 +21,12 @@ def set_all(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_nothing_has_to_be_set_for_a_first_run() -> None:
+def test_all_settings_are_optional_without_a_database() -> None:
     assert load().database_url is None
 
 
 @pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", "postgresql+psycopg://"])
-def test_a_database_url_may_be_written_in_three_ways(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+def test_a_database_url_may_have_one_of_three_schemes(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     set_all(monkeypatch, DATABASE_URL=DATABASE.replace("postgres://", scheme), BETTER_AUTH_SECRET=SECRET)
     assert conninfo_to_dict(load().conninfo) == {
         "user": "me",
@@ -38,13 +38,13 @@ def test_a_database_url_may_be_written_in_three_ways(monkeypatch: pytest.MonkeyP
     }
 
 
-def test_a_database_needs_to_know_whom_to_let_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_requires_a_key_source(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, DATABASE_URL=DATABASE)
-    with pytest.raises(WrongSettings, match=r"^BETTER_AUTH_SECRET: must be set"):
+    with pytest.raises(InvalidSettings, match=r"^BETTER_AUTH_SECRET: must be set"):
         load()
 
 
-def test_everything_that_is_wrong_is_listed_at_once_and_nothing_of_it_is_quoted(
+def test_all_invalid_settings_are_listed_together_without_their_values(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     set_all(
@@ -57,7 +57,7 @@ def test_everything_that_is_wrong_is_listed_at_once_and_nothing_of_it_is_quoted(
         COMPLETE_TOGGLES="perhaps",
         METRICS_PORT="65536",
     )
-    with pytest.raises(WrongSettings) as wrong:
+    with pytest.raises(InvalidSettings) as wrong:
         load()
     lines = str(wrong.value).splitlines()
     assert {line.partition(":")[0] for line in lines} == {
@@ -83,11 +83,11 @@ def test_everything_that_is_wrong_is_listed_at_once_and_nothing_of_it_is_quoted(
         "postgresql://me:hunter2@h:99999/d",
     ],
 )
-def test_a_url_that_libpq_does_not_understand_is_refused_without_being_quoted(
+def test_a_url_that_libpq_cannot_parse_is_refused_without_being_quoted(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     set_all(monkeypatch, DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET)
-    with pytest.raises(WrongSettings, match="libpq") as wrong:
+    with pytest.raises(InvalidSettings, match="libpq") as wrong:
         load()
     assert "ter2" not in str(wrong.value)
 
@@ -102,9 +102,9 @@ def test_secrets_are_an_ordered_list_and_never_shown(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("secret", ["short", "better-auth-secret-12345678901234567890", f"{SECRET},short"])
-def test_secrets_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+def test_short_and_publicly_known_secrets_are_refused(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
     set_all(monkeypatch, BETTER_AUTH_SECRET=secret)
-    with pytest.raises(WrongSettings, match=r"^BETTER_AUTH_SECRET: ") as wrong:
+    with pytest.raises(InvalidSettings, match=r"^BETTER_AUTH_SECRET: ") as wrong:
         load()
     assert secret not in str(wrong.value)
 
@@ -120,18 +120,18 @@ def test_secrets_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, secr
         ("http://[::1]:3000", "http://[::1]:3000"),
     ],
 )
-def test_issuer_audience_and_origin_come_from_the_address_of_better_auth(
+def test_issuer_audience_and_origin_default_to_the_origin_of_better_auth_url(
     monkeypatch: pytest.MonkeyPatch, url: str, expected: str
 ) -> None:
     set_all(monkeypatch, BETTER_AUTH_URL=url, BETTER_AUTH_SECRET=SECRET)
     loaded = load()
     assert origin(url) == expected
-    assert (loaded.expected.issuer, loaded.expected.audience) == (expected, expected)
+    assert (loaded.expected_claims.issuer, loaded.expected_claims.audience) == (expected, expected)
     assert loaded.origins == [expected]
-    assert loaded.expected.demanded == frozenset()
+    assert loaded.expected_claims.required == frozenset()
 
 
-def test_issuer_audience_and_origins_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_issuer_audience_and_origins_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(
         monkeypatch,
         BETTER_AUTH_URL="http://auth:3000",
@@ -141,8 +141,8 @@ def test_issuer_audience_and_origins_can_be_chosen(monkeypatch: pytest.MonkeyPat
         CORS_ORIGINS="https://a.example, https://B.example:443/",
     )
     loaded = load()
-    assert (loaded.expected.issuer, loaded.expected.audience) == ("https://app.example.com", "tasks")
-    assert loaded.expected.demanded == {"iss", "aud"}
+    assert (loaded.expected_claims.issuer, loaded.expected_claims.audience) == ("https://app.example.com", "tasks")
+    assert loaded.expected_claims.required == {"iss", "aud"}
     assert loaded.origins == ["https://a.example", "https://b.example"]
 
 
@@ -155,9 +155,9 @@ def test_an_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("line", ['DATABASE_URL="postgresql://me:hunter2@h/d', "DATABASE_URL: x", "set DATABASE_URL=x"])
-def test_a_line_of_an_env_file_that_cannot_be_understood_is_not_passed_over(line: str) -> None:
+def test_a_malformed_line_in_an_env_file_is_refused(line: str) -> None:
     Path(".env").write_text(f"BETTER_AUTH_SECRET={SECRET}\n{line}\n")
-    with pytest.raises(WrongSettings, match=r"^\.env: line 2 cannot be understood$"):
+    with pytest.raises(InvalidSettings, match=r"^\.env: line 2 cannot be parsed$"):
         load()
 
 
@@ -167,7 +167,7 @@ def test_a_database_url_may_name_several_hosts(monkeypatch: pytest.MonkeyPatch, 
     assert "h1,h2" in load().conninfo
 
 
-def test_keys_are_published_below_the_address_of_better_auth(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_jwks_url_is_derived_from_better_auth_url(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load().jwks_url is None
     for url, expected in (
         ("https://app.example.com", "https://app.example.com/api/auth/jwks"),
@@ -180,26 +180,26 @@ def test_keys_are_published_below_the_address_of_better_auth(monkeypatch: pytest
     assert load().jwks_url == "http://auth:3000/api/auth/jwks"
 
 
-def test_an_address_of_keys_alone_does_not_say_whose_tokens_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jwks_url_alone_does_not_say_which_issuer_and_audience_to_expect(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, BETTER_AUTH_JWKS_URL="http://auth:3000/jwks", BETTER_AUTH_ISSUER="https://app.example.com")
-    with pytest.raises(WrongSettings, match=r"^BETTER_AUTH_AUDIENCE: must be set with BETTER_AUTH_JWKS_URL"):
+    with pytest.raises(InvalidSettings, match=r"^BETTER_AUTH_AUDIENCE: must be set with BETTER_AUTH_JWKS_URL"):
         load()
     set_all(monkeypatch, BETTER_AUTH_AUDIENCE="tasks", DATABASE_URL=DATABASE)
-    assert load().expected.audience == "tasks"
+    assert load().expected_claims.audience == "tasks"
 
 
-def test_the_address_of_better_auth_is_enough_to_serve_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_better_auth_url_is_enough_as_a_key_source(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, DATABASE_URL=DATABASE, BETTER_AUTH_URL="https://app.example.com")
     assert load().secrets == []
 
 
-def test_an_env_file_that_is_no_text_is_named() -> None:
+def test_an_env_file_that_is_not_text_is_named() -> None:
     Path(".env").write_bytes(b"\xff\xfeA\0")
-    with pytest.raises(WrongSettings, match=r"^\.env: "):
+    with pytest.raises(InvalidSettings, match=r"^\.env: "):
         load()
 
 
-def test_the_example_names_every_setting_and_no_other() -> None:
+def test_the_example_file_lists_every_setting_and_no_other() -> None:
     example = Path(__file__).parents[1] / ".env.example"
     named = {line.lstrip("# ").partition("=")[0] for line in example.read_text().splitlines() if "=" in line}
     assert named == {name.upper() for name in Settings.model_fields}

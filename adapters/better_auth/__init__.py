@@ -1,1 +1,1 @@
-"""Better Auth: who is calling, by its JWTs and its key set."""
+"""Better Auth: verifies its tokens, and caches its key set."""

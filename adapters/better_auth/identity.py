@@ -1,7 +1,7 @@
-"""Who is calling, by the signed tokens (JWT, RFC 7519) of Better Auth: with the secret or with a published key.
+"""Verifies Better Auth's tokens (JWT, RFC 7519), signed with the shared secret or with a key of its JWKS.
 
-Identity comes from a non-empty string `sub` and nothing else: the links that verify an e-mail address and the cached
-session cookies are signed with the same secret, and have none.
+The user is a non-empty string `sub`, and nothing else: e-mail verification links and cached session cookies are signed
+with the same secret, and have no `sub`.
 """
 
 import re
@@ -14,37 +14,37 @@ from typing import Any
 import jwt
 from jwt.types import Options
 
-from adapters.better_auth.jwks import ALGORITHMS, PublishedKeys
+from adapters.better_auth.jwks import ALGORITHMS, JwksClient
 from application.ports import IdentityProvider
 from domain.errors import CredentialsExpired, InvalidValue, NotAuthenticated, WrongCredentialType
 from domain.values import UserId
 
-LONGEST_TOKEN = 8 * 1024  # characters; junk takes time in proportion to its length before it fails
-MOST_REMEMBERED = 4096  # tokens; the longest would take 32 MiB
-LEEWAY = 30  # seconds that the issuer's clock may differ from ours
-SHORTEST_SECRET = 32  # bytes, by RFC 7518 section 3.2
-PUBLIC_SECRET = "better-auth-secret-12345678901234567890"  # Better Auth's own fallback, known to everybody
+MAX_TOKEN = 8 * 1024  # characters; decoding junk takes time in proportion to its length before it fails
+MAX_REMEMBERED = 4096  # tokens; at most 32 MiB
+LEEWAY = 30  # seconds of clock skew between the issuer and us
+MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2
+PUBLIC_SECRET = "better-auth-secret-12345678901234567890"  # Better Auth's own fallback, known to everyone
 
 _TYPES = {"jwt", "at+jwt"}
-_PUBLISHED_ALGORITHMS = {name for names in ALGORITHMS.values() for name in names}
+_ASYMMETRIC = {name for names in ALGORITHMS.values() for name in names}
 _SESSION_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}(\.[A-Za-z0-9+/=_%-]+)?")
 _SESSION_TOKEN_HINT = "This is a session token. Send the JWT from /api/auth/token instead."
-_CHECKED_HERE: Options = {"verify_iss": False, "verify_aud": False, "require": ["exp", "sub"]}
+_OPTIONS: Options = {"verify_iss": False, "verify_aud": False, "require": ["exp", "sub"]}
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What a token must say about who made it (`iss`) and whom it is for (`aud`), where it says so at all.
+class ExpectedClaims:
+    """Issuer (`iss`) and audience (`aud`) that a token must have if it names any. `required` lists those it must name.
 
-    `demanded` names the claims that it must have. A token for a named audience is refused where none is expected.
+    Where no audience is expected, a token that names one is rejected.
     """
 
     issuer: str | None = None
     audience: str | None = None
-    demanded: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
 
-    def fits(self, claims: dict[str, Any]) -> bool:
-        if any(claims.get(name) is None for name in self.demanded):
+    def accepts(self, claims: dict[str, Any]) -> bool:
+        if any(claims.get(name) is None for name in self.required):
             return False
         if self.issuer is not None and claims.get("iss", self.issuer) != self.issuer:
             return False
@@ -55,45 +55,48 @@ class Expected:
 
 
 class BetterAuthIdentityProvider(IdentityProvider):
-    """Accepts tokens that are signed with one of the secrets (HS256), the current one first, or with a published key.
+    """Accepts tokens signed with one of the secrets (HS256; the current secret first) or with a key of the JWKS.
 
-    A token that was found to be good is remembered, because checking it costs a hundred times as much.
+    Verified tokens are remembered until they expire or the keys change: verifying costs a hundred times as much as a
+    lookup. `max_remembered=0` switches that off.
     """
 
     def __init__(
         self,
         secrets: Sequence[str],
-        expected: Expected,
-        published: PublishedKeys | None = None,
+        expected: ExpectedClaims,
+        jwks: JwksClient | None = None,
         now: Callable[[], float] = time.time,
+        *,
+        max_remembered: int = MAX_REMEMBERED,
     ) -> None:
-        """Raises ValueError for a secret that is no secret."""
-        self.remembered = self.checked = 0
-        """Calls since the start whose token was accepted: from memory, and after it was checked."""
+        """Raises ValueError for an unusable secret."""
+        self.remembered = self.verified = 0
+        """Calls whose token was accepted: remembered, and verified by this call."""
         self._secrets = [_symmetric_key(secret) for secret in secrets]
-        self._published = published
+        self._jwks = jwks
         self._expected = expected
-        self._expected_of_published = replace(expected, demanded=frozenset({"iss", "aud"}))
-        self._remembered = _Remembered(now)
+        self._expected_with_jwks = replace(expected, required=frozenset({"iss", "aud"}))
+        self._remembered = _RememberedTokens(now, max_remembered)
 
     async def identify(self, token: str) -> UserId:
-        if self._published:
-            self._published.keep_fresh()  # here too, or nobody would notice that the key of a remembered token is gone
-        user = self._remembered.user(token, self._version)
+        if self._jwks:
+            self._jwks.refresh_if_stale()  # here too, or remembered tokens would hide that their key was withdrawn
+        user = self._remembered.user(token, self._key_version)
         if user is not None:
             self.remembered += 1
             return user
-        user = await self._check(token)
-        self.checked += 1
+        user = await self._verify(token)
+        self.verified += 1
         return user
 
     @property
-    def _version(self) -> int:
-        """Of the keys that tokens are checked with. The secrets stay the same."""
-        return self._published.version if self._published else 0
+    def _key_version(self) -> int:
+        """Changes when the JWKS does. The secrets never change."""
+        return self._jwks.version if self._jwks else 0
 
-    async def _check(self, token: str) -> UserId:
-        if len(token) > LONGEST_TOKEN:
+    async def _verify(self, token: str) -> UserId:
+        if len(token) > MAX_TOKEN:
             raise NotAuthenticated
         if _SESSION_TOKEN.fullmatch(token):
             raise WrongCredentialType(_SESSION_TOKEN_HINT)
@@ -104,7 +107,7 @@ class BetterAuthIdentityProvider(IdentityProvider):
             raise CredentialsExpired from None
         except (jwt.PyJWTError, InvalidValue):
             raise NotAuthenticated from None
-        self._remembered.add(token, self._version, user, claims["exp"])
+        self._remembered.add(token, self._key_version, user, claims["exp"])
         return user
 
     async def _claims(self, token: str) -> dict[str, Any]:
@@ -112,85 +115,84 @@ class BetterAuthIdentityProvider(IdentityProvider):
         keys, expected = await self._candidates(header)
         for key in keys:
             try:
-                claims = jwt.decode(token, key, [key.algorithm_name], _CHECKED_HERE, leeway=LEEWAY)
+                claims = jwt.decode(token, key, [key.algorithm_name], _OPTIONS, leeway=LEEWAY)
             except jwt.InvalidSignatureError:
                 continue
-            if not expected.fits(claims):
+            if not expected.accepts(claims):
                 raise jwt.InvalidTokenError
             return claims
         raise jwt.InvalidSignatureError
 
-    async def _candidates(self, header: dict[str, Any]) -> tuple[Sequence[jwt.PyJWK], Expected]:
-        """The keys that may have signed it, and what they vouch for.
+    async def _candidates(self, header: dict[str, Any]) -> tuple[Sequence[jwt.PyJWK], ExpectedClaims]:
+        """The keys that may have signed the token, and the claims expected with them.
 
-        Each key checks by its own algorithm, whatever the header asks for: a secret is never taken for a public key,
-        nor a public key for a secret (RFC 8725 section 2.1).
+        Each key verifies by its own algorithm only, whatever the header says: a public key is never used as a secret,
+        nor a secret as a public key (RFC 8725 section 2.1).
         """
         algorithm, kid = str(header.get("alg")), header.get("kid")
         if str(header.get("typ", "jwt")).lower() not in _TYPES:
             return (), self._expected
         if algorithm == "HS256":
             return self._secrets, self._expected
-        if self._published and algorithm in _PUBLISHED_ALGORITHMS and kid:
-            keys = await self._published.find(kid)
-            return [key for key in keys if key.algorithm_name == algorithm], self._expected_of_published
+        if self._jwks and algorithm in _ASYMMETRIC and kid:
+            keys = await self._jwks.find(kid)
+            return [key for key in keys if key.algorithm_name == algorithm], self._expected_with_jwks
         return (), self._expected
 
 
-class _Remembered:
-    """Tokens that were found to be good, whole, with their users: until they expire or the keys are others."""
+class _RememberedTokens:
+    """Verified tokens with their users, keyed by the whole token, until they expire or the keys change."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], maximum: int) -> None:
         self._now = now
-        self._version = 0
-        self._good: dict[str, tuple[UserId, float]] = {}
+        self._maximum = maximum
+        self._key_version = 0
+        self._users: dict[str, tuple[UserId, float]] = {}
 
-    def user(self, token: str, version: int) -> UserId | None:
-        self._follow(version)
-        user, expires = self._good.get(token, (None, 0.0))
+    def user(self, token: str, key_version: int) -> UserId | None:
+        self._clear_if_changed(key_version)
+        user, expires = self._users.get(token, (None, 0.0))
         if user is not None and expires <= self._now():
-            del self._good[token]
+            del self._users[token]
             return None
         return user
 
-    def add(self, token: str, version: int, user: UserId, expires: float) -> None:
-        self._follow(version)
-        if expires > self._now():  # within the leeway it is checked each time
-            if len(self._good) >= MOST_REMEMBERED:
-                del self._good[next(iter(self._good))]
-            self._good[token] = (user, expires)
+    def add(self, token: str, key_version: int, user: UserId, expires: float) -> None:
+        self._clear_if_changed(key_version)
+        if self._maximum and expires > self._now():  # an expired token within the leeway is verified each time
+            if len(self._users) >= self._maximum:
+                del self._users[next(iter(self._users))]
+            self._users[token] = (user, expires)
 
-    def _follow(self, version: int) -> None:
-        if version != self._version:
-            self._version = version
-            self._good.clear()
+    def _clear_if_changed(self, key_version: int) -> None:
+        if key_version != self._key_version:
+            self._key_version = key_version
+            self._users.clear()
 
 
 def _user(claims: dict[str, Any]) -> UserId:
-    if type(claims["exp"]) not in (int, float):  # RFC 7519 section 2: a number, which PyJWT reads from a string too
+    if type(claims["exp"]) not in (int, float):  # NumericDate (RFC 7519 section 2); PyJWT also accepts a string
         raise jwt.InvalidTokenError
     return UserId(claims["sub"])
 
 
 def _symmetric_key(secret: str) -> jwt.PyJWK:
-    """Better Auth signs with the secret's UTF-8 bytes as they are."""
+    """Better Auth's HMAC key is the secret's UTF-8 bytes, neither decoded nor derived."""
     key = urlsafe_b64encode(checked_secret(secret).encode()).decode()
     return jwt.PyJWK({"kty": "oct", "alg": "HS256", "k": key})
 
 
 def checked_secret(secret: str) -> str:
-    """The secret, if it is one. Raises ValueError, whose text never holds it."""
-    if len(secret.encode()) < SHORTEST_SECRET:
-        raise ValueError(f"must have at least {SHORTEST_SECRET} bytes: make one with `openssl rand -base64 32`")
+    """Returns the secret. Raises ValueError for a short or publicly known one; the message never contains it."""
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"must have at least {MIN_SECRET_BYTES} bytes: generate one with `openssl rand -base64 32`")
     if secret == PUBLIC_SECRET:
-        raise ValueError(
-            "is Better Auth's public default, which everybody knows: make one with `openssl rand -base64 32`"
-        )
+        raise ValueError("is Better Auth's public default: generate one with `openssl rand -base64 32`")
     return secret
 
 
-def sign(user: UserId, secret: str, expected: Expected, *, seconds: int) -> str:
-    """A token that is accepted where the secret is shared, good for so many seconds: for development."""
+def sign(user: UserId, secret: str, expected: ExpectedClaims, *, seconds: int) -> str:
+    """A token for development, valid for so many seconds wherever the secret is accepted."""
     now = int(time.time())
     claims = {"sub": user, "iat": now, "exp": now + seconds, "iss": expected.issuer, "aud": expected.audience}
     return jwt.encode({name: value for name, value in claims.items() if value is not None}, secret, "HS256")

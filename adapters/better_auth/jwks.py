@@ -1,7 +1,7 @@
-"""The public keys that Better Auth publishes (JWKS, RFC 7517): fetched rarely, kept through outages.
+"""Better Auth's key set (JWKS, RFC 7517): fetched rarely, cached, and kept through outages.
 
-The endpoint is somebody else's: it may be slow, gone, limited or broken. Whatever it sends, there is one fetch at a
-time and one in `gap` seconds, the event loop goes on, and callers get keys or IdentityUnavailable.
+The endpoint may be slow, down, rate limited or broken. Whatever it sends, there is one fetch at a time with a pause
+between two, the event loop is never blocked, and callers get keys or IdentityUnavailable.
 """
 
 import asyncio
@@ -23,81 +23,91 @@ ALGORITHMS: Mapping[tuple[str, str], Sequence[str]] = {
     ("EC", "P-521"): ("ES512",),
     ("RSA", ""): ("RS256", "PS256"),
 }
-"""What keys of a type and curve are good for. The first is meant where a key does not say."""
+"""Algorithms by key type and curve. The first is the default of keys without `alg`."""
 
-LONGEST_SET = 64 * 1024  # bytes
-MOST_KEYS = 64
-LONGEST_MODULUS = 8192 // 6 + 2  # characters of base64, for an RSA key of 8192 bits
-MOST_WAITING = 200  # callers for one fetch; more are told to come back
+MAX_BYTES = 64 * 1024
+MAX_KEYS = 64
+MAX_MODULUS = 8192 // 6 + 2  # characters of base64, for an RSA key of 8192 bits
+MAX_WAITING = 200  # callers that wait for one fetch
 
 Keys = Mapping[str, Sequence[jwt.PyJWK]]
-"""By key id. A broken set may hold an id twice."""
+"""By key ID. A broken set may contain an ID twice."""
 
 _log = structlog.get_logger()
 
 
-class _Useless(Exception):
-    """What came is no set of keys that can be used."""
+class _InvalidKeySet(Exception):
+    """The response is not a usable JWKS."""
 
 
-class PublishedKeys:
-    """The keys at one address. Times are in seconds."""
+class JwksClient:
+    """Caches the key set at one URL. All times are in seconds."""
 
     def __init__(
         self,
         url: str,
         *,
-        gap: float = 5,
+        pause: float = 1,
+        pause_after_failure: float = 5,
         timeout: float = 3,
         fresh: float = 600,
-        oldest: float = 86_400,
+        max_age: float = 86_400,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`gap`: the least time from one fetch to the next, failed or not. `timeout`: for a whole fetch. `fresh`: keys
-        that are older serve on while new ones are fetched. `oldest`: keys that are older serve no more.
+        """`pause`, `pause_after_failure`: least time between the starts of two fetches, after a success or a failure of
+        the first. `timeout`: of a whole fetch. `fresh`: an older key set is refreshed in the background, and used
+        meanwhile. `max_age`: an older key set is no longer used.
+
+        A process makes at most ten requests in 10 s, however many unknown key IDs it is sent; Better Auth's endpoint
+        allows 100 from all clients together.
         """
         self.version = 0
-        """Another number when the keys are others."""
+        """Changes when the keys change."""
         self._url = url
-        self._gap, self._timeout, self._fresh, self._oldest, self._now = gap, timeout, fresh, oldest, now
+        self._pause, self._pause_after_failure = pause, pause_after_failure
+        self._timeout, self._fresh, self._max_age, self._now = timeout, fresh, max_age, now
         self._client = httpx2.AsyncClient(follow_redirects=False, headers={"Accept-Encoding": "identity"})
         self._keys: Keys = {}
         self._body = b""
-        self._fetched = self._tried = -math.inf
-        self._works = True
+        self._fetched_at = self._started_at = -math.inf
+        self._succeeded = True
         self._fetching: asyncio.Task[None] | None = None
-        self._begun = self._waiting = 0
+        self._fetches = self._waiting = 0
 
     @property
     def age(self) -> float:
-        """Since the keys were last found at their address; infinite before that."""
-        return self._now() - self._fetched
+        """Time since a key set was last fetched; infinite before that."""
+        return self._now() - self._fetched_at
 
     async def find(self, kid: str) -> Sequence[jwt.PyJWK]:
-        """The keys with this id; none if Better Auth has none. Raises IdentityUnavailable where that is not known."""
-        self.keep_fresh()
+        """The keys with this ID; empty if there is none in the current key set. Raises IdentityUnavailable if there is
+        no current key set.
+
+        An unknown ID waits for a new key set: an ID that does not exist is answered after about `pause` seconds.
+        """
+        self.refresh_if_stale()
         if kid not in self._usable():
-            await self._hear_of_new_keys(lambda: kid in self._usable())
+            await self._wait_for_refresh(lambda: kid in self._usable())
         usable = self._usable()
         if not usable:
             raise IdentityUnavailable
         return usable.get(kid, ())
 
-    def keep_fresh(self) -> None:
-        """Begins to fetch in the background where there are keys, older than they should be."""
-        if self._keys and self.age > self._fresh and self._may_fetch():
+    def refresh_if_stale(self) -> None:
+        """Starts a fetch in the background if there is a key set, and it is no longer fresh."""
+        if self._keys and self.age > self._fresh and self._next_fetch_in() <= 0:
             self.refresh()
 
     async def algorithms(self) -> Sequence[str]:
-        """What the published keys are good for. Raises IdentityUnavailable."""
+        """The algorithms of the keys in the set, sorted. Raises IdentityUnavailable."""
         if not self._usable():
-            await self._hear_of_new_keys(lambda: bool(self._usable()))
+            await self._wait_for_refresh(lambda: bool(self._usable()))
         if not self._usable():
             raise IdentityUnavailable
-        return sorted({key.algorithm_name for same in self._usable().values() for key in same})
+        return sorted({key.algorithm_name for keys in self._usable().values() for key in keys})
 
     def refresh(self) -> asyncio.Task[None]:
-        """Begins to fetch, unless that has begun already, and does not wait."""
+        """Starts a fetch in the background, or returns the one in progress."""
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch())
         return self._fetching
@@ -107,97 +117,105 @@ class PublishedKeys:
             self._fetching.cancel()
         await self._client.aclose()
 
-    def _may_fetch(self) -> bool:
-        return self._now() - self._tried >= self._gap
+    def _next_fetch_in(self) -> float:
+        pause = self._pause if self._succeeded else self._pause_after_failure
+        return self._started_at + pause - self._now()
 
     def _usable(self) -> Keys:
-        return self._keys if self.age <= self._oldest else {}
+        return self._keys if self.age <= self._max_age else {}
 
-    async def _hear_of_new_keys(self, enough: Callable[[], bool]) -> None:
-        """Returns when there is enough, or after a fetch that began after the call: Better Auth publishes a key when it
-        first signs with it, so one that is under way may bring it and may not.
+    async def _wait_for_refresh(self, until: Callable[[], bool]) -> None:
+        """Returns when `until` holds, or after a fetch that started after this call.
 
-        A fetch that may not begin yet is waited for, so that a valid token is late at worst and never refused. Raises
-        IdentityUnavailable if the fetch fails, or if one failed so lately that it may not be repeated.
+        Better Auth publishes a key when it first signs with it, so a fetch in progress may be too early to contain the
+        key. If the next fetch may not start yet, the call waits for it, so a valid token is delayed but never refused.
+        Raises IdentityUnavailable if the fetch fails, or if the last one failed and may not be repeated yet.
         """
-        if self._waiting >= MOST_WAITING:
+        if self._waiting >= MAX_WAITING:
             raise IdentityUnavailable
-        begun = self._begun
+        fetches = self._fetches
         self._waiting += 1
         try:
-            while self._begun == begun and not enough():
-                if self._works or self._fetching or self._may_fetch():
+            while self._fetches == fetches and not until():
+                if self._succeeded or self._fetching or self._next_fetch_in() <= 0:
                     await asyncio.shield(self.refresh())
-                if not self._works:
+                if not self._succeeded:
                     raise IdentityUnavailable
         finally:
             self._waiting -= 1
 
     async def _fetch(self) -> None:
         try:
-            await asyncio.sleep(self._tried + self._gap - self._now())
-            self._tried = self._now()
-            self._begun += 1
+            await asyncio.sleep(self._next_fetch_in())
+            self._started_at = self._now()
+            self._fetches += 1
             async with asyncio.timeout(self._timeout):
                 body = await self._read()
-                keys = _usable_keys(body)
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError, ValueError, _Useless) as reason:
-            if self._works:
-                _log.warning("keys unavailable", reason=type(reason).__name__, known=len(self._keys))
-            self._works = False
+                keys = _parse(body)
+        except (
+            httpx2.HTTPError,
+            httpx2.InvalidURL,
+            httpx2.StreamError,
+            TimeoutError,
+            ValueError,
+            _InvalidKeySet,
+        ) as reason:
+            if self._succeeded:
+                _log.warning("JWKS unavailable", reason=type(reason).__name__, cached_keys=len(self._keys))
+            self._succeeded = False
         else:
-            if not self._works:
-                _log.info("keys available", known=len(keys or self._keys))
-            self._works = True
-            if keys:  # an empty set is a legal answer, and no reason to forget
+            if not self._succeeded:
+                _log.info("JWKS available", keys=len(keys or self._keys))
+            self._succeeded = True
+            if keys:  # an empty set is a legal response, and no reason to drop the cached keys
                 self.version += body != self._body
-                self._keys, self._body, self._fetched = keys, body, self._now()
+                self._keys, self._body, self._fetched_at = keys, body, self._now()
         finally:
             self._fetching = None
 
     async def _read(self) -> bytes:
-        async with self._client.stream("GET", self._url, timeout=self._timeout) as answer:
-            if answer.status_code != 200 or "content-encoding" in answer.headers:
-                raise _Useless
+        async with self._client.stream("GET", self._url, timeout=self._timeout) as response:
+            if response.status_code != 200 or "content-encoding" in response.headers:
+                raise _InvalidKeySet
             body = b""
-            async for chunk in answer.aiter_raw():
+            async for chunk in response.aiter_raw():
                 body += chunk
-                if len(body) > LONGEST_SET:
-                    raise _Useless
+                if len(body) > MAX_BYTES:
+                    raise _InvalidKeySet
             return body
 
 
-def _usable_keys(body: bytes) -> Keys:
-    """Raises _Useless, and ValueError for what is no JSON."""
+def _parse(body: bytes) -> Keys:
+    """Raises _InvalidKeySet, and ValueError for invalid JSON."""
     document = orjson.loads(body)
-    listed = document.get("keys") if isinstance(document, dict) else None
-    if not isinstance(listed, list) or len(listed) > MOST_KEYS:
-        raise _Useless
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or len(entries) > MAX_KEYS:
+        raise _InvalidKeySet
     keys = defaultdict(list)
-    for jwk in listed:
+    for jwk in entries:
         key = _public_key(jwk) if isinstance(jwk, dict) else None
         if key is not None:
             keys[jwk["kid"]].append(key)
-    if listed and not keys:
-        raise _Useless
+    if entries and not keys:
+        raise _InvalidKeySet
     return dict(keys)
 
 
 def _public_key(jwk: dict[str, object]) -> jwt.PyJWK | None:
-    """The key with its one algorithm; None for another type or use, a weak or a broken one, or one without an id.
+    """The key, bound to its one algorithm. None for an unsupported type or use, a weak or invalid key, or a missing ID.
 
-    Only its public members are looked at, so a shared secret among them can never become a key.
+    Reads public members only, so a symmetric key in the set can never become a verification key.
     """
-    parts = {name: str(jwk[name]) for name in ("kty", "crv", "x", "y", "n", "e") if isinstance(jwk.get(name), str)}
-    algorithms = ALGORITHMS.get((parts.get("kty", ""), parts.get("crv", "")), ())
+    members = {name: str(jwk[name]) for name in ("kty", "crv", "x", "y", "n", "e") if isinstance(jwk.get(name), str)}
+    algorithms = ALGORITHMS.get((members.get("kty", ""), members.get("crv", "")), ())
     algorithm = jwk.get("alg", next(iter(algorithms), None))
-    named = isinstance(jwk.get("kid"), str) and jwk["kid"]
-    if not named or jwk.get("use", "sig") != "sig" or algorithm not in algorithms:
+    has_id = isinstance(jwk.get("kid"), str) and jwk["kid"]
+    if not has_id or jwk.get("use", "sig") != "sig" or algorithm not in algorithms:
         return None
-    if len(parts.get("n", "")) > LONGEST_MODULUS:
+    if len(members.get("n", "")) > MAX_MODULUS:
         return None
     try:
-        key = jwt.PyJWK(parts, str(algorithm))
+        key = jwt.PyJWK(members, str(algorithm))
     except jwt.PyJWTError:
         return None
     return None if key.Algorithm.check_key_length(key.key) else key

@@ -1,4 +1,4 @@
-"""`todo doctor`: what an operator would look at first, each in a line."""
+"""`todo doctor`: checks settings, database, schema and token verification."""
 
 import asyncio
 import time
@@ -6,88 +6,89 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider, sign
-from adapters.better_auth.jwks import PublishedKeys
+from adapters.better_auth.jwks import JwksClient
 from adapters.postgres import schema
 from domain.errors import IdentityUnavailable, NotAuthenticated, StorageUnavailable
 from domain.values import UserId
 from entrypoints import settings
-from entrypoints.cli import zero_config as first_run
+from entrypoints.cli import zero_config
 from entrypoints.cli.local_postgres import CannotStart
-from entrypoints.settings import Settings, WrongSettings
+from entrypoints.settings import InvalidSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Whether one thing is well, and why it is said so. Never holds a secret."""
+class Check:
+    """The result of one check. The message never contains a secret."""
 
-    subject: str
-    well: bool
-    words: str
+    name: str
+    ok: bool
+    message: str
 
 
-def findings() -> Iterator[Finding]:
-    """One for each thing that can be looked at: without settings there is nothing else to see."""
+def run_checks() -> Iterator[Check]:
+    """Yields each result as soon as it is known. Stops after invalid settings, because all other checks need them."""
     try:
         configured = settings.load()
-    except WrongSettings as wrong:
-        yield from (Finding("settings", False, line) for line in str(wrong).splitlines())
+    except InvalidSettings as failure:
+        yield from (Check("settings", False, line) for line in str(failure).splitlines())
         return
-    where = "complete" if configured.database_url else "no DATABASE_URL, so a private PostgreSQL in .todo/"
-    yield Finding("settings", True, where)
+    private = "" if configured.database_url else "; DATABASE_URL is not set: using the private PostgreSQL in .todo/"
+    yield Check("settings", True, f"valid{private}")
     try:
-        with first_run.with_database(configured) as settled:
-            yield from _database(configured, settled)
-            yield from _identity(settled)
-    except CannotStart as reason:
-        yield Finding("database", False, str(reason))
+        with zero_config.with_database(configured) as effective:
+            yield from _database(configured, effective)
+            yield from _identity(effective)
+    except CannotStart as failure:
+        yield Check("database", False, str(failure))
 
 
-def _database(configured: Settings, settled: Settings) -> Iterator[Finding]:
+def _database(configured: Settings, effective: Settings) -> Iterator[Check]:
     try:
         started = time.perf_counter()
-        server = schema.server(settled.conninfo)
+        server = schema.server(effective.conninfo)
         milliseconds = (time.perf_counter() - started) * 1000
-        revision = schema.revision(settled.conninfo)
+        revision = schema.revision(effective.conninfo)
     except StorageUnavailable as failure:
-        yield Finding("database", False, f"cannot be reached: {failure}")
+        yield Check("database", False, f"cannot connect: {failure}")
         return
     except schema.NotPermitted as failure:
-        yield Finding("database", False, f"the role in DATABASE_URL has too few rights: {failure}")
+        yield Check("database", False, f"the role in DATABASE_URL lacks privileges: {failure}")
         return
-    yield Finding("database", True, f"{server}, answered in {milliseconds:.0f} ms")
+    yield Check("database", True, f"{server}, connected in {milliseconds:.0f} ms")
     if not schema.needs_migration(revision):
-        yield Finding("schema", True, f"at revision {revision}")
+        yield Check("schema", True, f"at revision {revision}")
     elif configured.database_url is None:
-        yield Finding("schema", True, "`todo serve` will migrate it")
+        yield Check("schema", True, f"at revision {revision or 'none'}; `todo serve` will migrate it")
     else:
-        yield Finding("schema", False, f"at revision {revision or 'none'}: run `todo migrate`")
+        yield Check("schema", False, f"at revision {revision or 'none'}: run `todo migrate`")
 
 
-def _identity(settled: Settings) -> Iterator[Finding]:
-    if settled.secrets:
-        yield Finding("secret", _accepts_its_own(settled), f"HS256 with {len(settled.secrets)} shared secret(s)")
-    if settled.jwks_url:
-        yield asyncio.run(_published(settled.jwks_url))
+def _identity(effective: Settings) -> Iterator[Check]:
+    if effective.secrets:
+        number = len(effective.secrets)
+        yield Check("secret", _accepts_own_token(effective), f"HS256 with {number} secret{'s' * (number > 1)}")
+    if effective.jwks_url:
+        yield asyncio.run(_jwks(effective.jwks_url))
 
 
-def _accepts_its_own(settled: Settings) -> bool:
-    """Whether a token signed here is accepted, as any other would be."""
-    identity = BetterAuthIdentityProvider(settled.secrets, settled.expected)
-    token = sign(UserId("doctor"), settled.secrets[0], settled.expected, seconds=60)
+def _accepts_own_token(effective: Settings) -> bool:
+    """Whether a token signed with the current secret is accepted."""
+    identity = BetterAuthIdentityProvider(effective.secrets, effective.expected_claims)
+    token = sign(UserId("doctor"), effective.secrets[0], effective.expected_claims, seconds=60)
     try:
         return asyncio.run(identity.identify(token)) == "doctor"
     except NotAuthenticated:
         return False
 
 
-async def _published(url: str) -> Finding:
-    keys = PublishedKeys(url)
+async def _jwks(url: str) -> Check:
+    client = JwksClient(url)
     started = time.perf_counter()
     try:
-        algorithms = await keys.algorithms()
+        algorithms = await client.algorithms()
     except IdentityUnavailable:
-        return Finding("keys", False, f"no usable keys at {url}: is the jwt plugin on, and the address right?")
+        return Check("jwks", False, f"no usable JWKS at {url}: check the URL, and that Better Auth has the jwt plugin")
     finally:
-        await keys.close()
+        await client.close()
     milliseconds = (time.perf_counter() - started) * 1000
-    return Finding("keys", True, f"{', '.join(algorithms)} at {url}, answered in {milliseconds:.0f} ms")
+    return Check("jwks", True, f"{', '.join(algorithms)} at {url}, fetched in {milliseconds:.0f} ms")

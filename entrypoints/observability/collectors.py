@@ -1,11 +1,12 @@
-"""What one process has counted: told through a socket to whoever may open it."""
+"""The metrics of one process, reported through a Unix socket when they are scraped."""
 
 import asyncio
 import json
 import operator
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from itertools import accumulate
 from pathlib import Path
 from secrets import token_hex
@@ -15,93 +16,99 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider
-from adapters.better_auth.jwks import PublishedKeys
+from adapters.better_auth.jwks import JwksClient
 from adapters.postgres.batching import Lane
 from adapters.postgres.pool import Pool
 from entrypoints.container import Container
-from entrypoints.observability.request_metrics import BOUNDS, Durations, RequestCounts
+from entrypoints.observability.request_metrics import BUCKETS, Durations, RequestCounts
 
 
-async def tell(container: Container, counts: RequestCounts, folder: Path) -> asyncio.Server:
-    """Listens at a new socket in the folder, and gives whoever connects all of it as JSON."""
+@asynccontextmanager
+async def reporting(container: Container, counts: RequestCounts, folder: Path) -> AsyncIterator[None]:
+    """Listens on a new socket in the folder, and sends all metrics as JSON to each process that connects."""
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(_json(families(container, counts)))
         await writer.drain()
         writer.close()
 
-    return await asyncio.start_unix_server(answer, folder / f"{os.getpid()}-{token_hex(4)}")
+    server = await asyncio.start_unix_server(respond, folder / f"{os.getpid()}-{token_hex(4)}")
+    yield
+    server.close()
 
 
-def _json(told: Iterable[Metric]) -> bytes:
+def _json(metrics: Iterable[Metric]) -> bytes:
     rows = [
-        (family.name, family.type, family.documentation, [sample[:3] for sample in family.samples]) for family in told
+        (family.name, family.type, family.documentation, [sample[:3] for sample in family.samples])
+        for family in metrics
     ]
     return json.dumps(rows).encode()
 
 
 def families(container: Container, counts: RequestCounts) -> Iterator[Metric]:
-    """Read where it is counted, when it is asked for."""
+    """All metrics of this process, read from the objects that keep them."""
     yield from _requests(counts)
-    yield from _identity(container.identity(), container.published())
-    yield from _lanes(container.tasks().lanes)
+    yield from _identity(container.identity(), container.jwks())
+    yield from _batches(container.tasks().lanes)
     yield from _database(container.pool())
 
 
 def _requests(counts: RequestCounts) -> Iterator[Metric]:
-    answered = CounterMetricFamily(
-        "todo_http_requests", "Requests that have ended.", labels=["method", "route", "status"]
+    completed = CounterMetricFamily(
+        "todo_http_requests", "HTTP requests completed.", labels=["method", "route", "status"]
     )
-    together: dict[tuple[str, str], Durations] = defaultdict(Durations)
+    by_route: dict[tuple[str, str], Durations] = defaultdict(Durations)
     for (method, route, status), ended in counts.ended.items():
-        answered.add_metric([method, route, str(status)], sum(ended.numbers))
-        operation = together[method, route]
-        operation.numbers = [*map(operator.add, operation.numbers, ended.numbers)]
-        operation.seconds += ended.seconds
-    yield answered
+        completed.add_metric([method, route, str(status)], sum(ended.counts))
+        total = by_route[method, route]
+        total.counts = [*map(operator.add, total.counts, ended.counts)]
+        total.seconds += ended.seconds
+    yield completed
     durations = HistogramMetricFamily(
         "todo_http_request_duration_seconds",
-        "From a request's head to the end of its answer.",
+        "Time from the end of the request head to the end of the response.",
         labels=["method", "route"],
     )
-    for (method, route), operation in together.items():
-        within = zip([*map(str, BOUNDS), "+Inf"], accumulate(operation.numbers), strict=True)
-        durations.add_metric([method, route], [*within], operation.seconds)
+    for (method, route), total in by_route.items():
+        cumulative = zip([*map(str, BUCKETS), "+Inf"], accumulate(total.counts), strict=True)
+        durations.add_metric([method, route], [*cumulative], total.seconds)
     yield durations
-    yield GaugeMetricFamily("todo_http_requests_in_progress", "Requests under way.", counts.in_progress)
-    errors = CounterMetricFamily("todo_http_errors", "Answers that are errors.", labels=["code"])
+    yield GaugeMetricFamily("todo_http_requests_in_progress", "HTTP requests in progress.", counts.in_progress)
+    errors = CounterMetricFamily("todo_http_errors", "Error responses, by problem code.", labels=["code"])
     for code, number in counts.errors.items():
         errors.add_metric([code], number)
     yield errors
 
 
-def _identity(identity: BetterAuthIdentityProvider, published: PublishedKeys | None) -> Iterator[Metric]:
-    accepted = CounterMetricFamily("todo_identity_accepted", "Tokens that were accepted.", labels=["how"])
-    accepted.add_metric(["remembered"], identity.remembered)
-    accepted.add_metric(["checked"], identity.checked)
+def _identity(identity: BetterAuthIdentityProvider, jwks: JwksClient | None) -> Iterator[Metric]:
+    accepted = CounterMetricFamily(
+        "todo_tokens_accepted", "Accepted tokens: hit, verified before; miss, verified now.", labels=["cache"]
+    )
+    accepted.add_metric(["hit"], identity.remembered)
+    accepted.add_metric(["miss"], identity.verified)
     yield accepted
-    if published:
-        yield GaugeMetricFamily("todo_jwks_age_seconds", "Since the published keys were fetched.", published.age)
+    if jwks:
+        yield GaugeMetricFamily("todo_jwks_age_seconds", "Time since the JWKS was last fetched.", jwks.age)
 
 
-def _lanes(lanes: Mapping[str, Lane[Any, Any]]) -> Iterator[Metric]:
-    statements = CounterMetricFamily("todo_lane_statements", "Statements that were sent.", labels=["lane"])
-    calls = CounterMetricFamily("todo_lane_calls", "Calls that were sent, in those statements.", labels=["lane"])
-    waiting = GaugeMetricFamily("todo_lane_waiting", "Calls that are not sent yet.", labels=["lane"])
-    refused = CounterMetricFamily("todo_lane_refused", "Calls refused because too many waited.", labels=["lane"])
-    for name, lane in lanes.items():
-        statements.add_metric([name], lane.statements_sent)
-        calls.add_metric([name], lane.calls_sent)
-        waiting.add_metric([name], lane.waiting)
-        refused.add_metric([name], lane.refused)
+def _batches(lanes: Mapping[str, Lane[Any, Any]]) -> Iterator[Metric]:
+    statements = CounterMetricFamily("todo_batch_statements", "Statements sent, one per batch.", labels=["kind"])
+    calls = CounterMetricFamily("todo_batch_calls", "Calls sent in those statements.", labels=["kind"])
+    waiting = GaugeMetricFamily("todo_batch_waiting", "Calls waiting for the next batch.", labels=["kind"])
+    refused = CounterMetricFamily("todo_batch_refused", "Calls refused because the queue was full.", labels=["kind"])
+    for kind, lane in lanes.items():
+        statements.add_metric([kind], lane.statements_sent)
+        calls.add_metric([kind], lane.calls_sent)
+        waiting.add_metric([kind], lane.waiting)
+        refused.add_metric([kind], lane.refused)
     yield from (statements, calls, waiting, refused)
 
 
 def _database(database: Pool) -> Iterator[Metric]:
-    yield GaugeMetricFamily("todo_database_up", "1, or 0 while statements fail.", database.available)
+    yield GaugeMetricFamily("todo_database_up", "1 while statements succeed, 0 while they fail.", database.available)
     yield CounterMetricFamily("todo_database_failures", "Statements that failed.", database.failures)
     pool: Any = database.engine.pool
     open_ = pool.checkedin() + pool.checkedout()
-    yield GaugeMetricFamily("todo_database_connections_open", "Connections that are open or being made.", open_)
-    yield GaugeMetricFamily("todo_database_connections_in_use", "Those that a statement holds.", pool.checkedout())
-    yield GaugeMetricFamily("todo_database_waiting", "Statements that wait for a connection.", database.waiting)
+    yield GaugeMetricFamily("todo_database_connections_open", "Connections open or being opened.", open_)
+    yield GaugeMetricFamily("todo_database_connections_in_use", "Connections in use.", pool.checkedout())
+    yield GaugeMetricFamily("todo_database_waiting", "Statements waiting for a connection.", database.waiting)

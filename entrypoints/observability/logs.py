@@ -1,4 +1,4 @@
-"""What the process writes about itself: JSON for machines, lines for a person at a terminal."""
+"""Logging setup: JSON for machines, readable lines at a terminal."""
 
 import logging
 import sys
@@ -11,22 +11,22 @@ from structlog.typing import EventDict, Processor
 
 
 def configure() -> None:
-    """Every line goes to standard error, uvicorn's and the libraries' own words (warnings and worse) included."""
+    """Sends all log output to standard error: ours from level INFO, that of uvicorn and the libraries from WARNING."""
     if sys.stderr.isatty():
-        _write(
+        _configure(
             TimeStamper("%H:%M:%S", utc=False),
-            render=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)],
-            to=structlog.PrintLoggerFactory(sys.stderr),
+            renderers=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)],
+            factory=structlog.PrintLoggerFactory(sys.stderr),
         )
     else:
-        _write(
-            _time,
-            render=[format_exc_info, JSONRenderer(_json)],
-            to=structlog.WriteLoggerFactory(sys.stderr),
+        _configure(
+            _timestamp,
+            renderers=[format_exc_info, JSONRenderer(_json)],
+            factory=structlog.WriteLoggerFactory(sys.stderr),
         )
 
 
-def _time(_logger: object, _method: str, event: EventDict) -> EventDict:
+def _timestamp(_logger: object, _method: str, event: EventDict) -> EventDict:
     event["timestamp"] = datetime.now(UTC)
     return event
 
@@ -35,19 +35,19 @@ def _json(event: object, **_: object) -> str:
     return orjson.dumps(event, default=repr, option=orjson.OPT_UTC_Z).decode()
 
 
-def _write(time: Processor, *, render: list[Processor], to: structlog.typing.WrappedLogger) -> None:
-    shared: list[Processor] = [structlog.stdlib.add_log_level, time]
+def _configure(timestamp: Processor, *, renderers: list[Processor], factory: structlog.typing.WrappedLogger) -> None:
+    shared: list[Processor] = [structlog.stdlib.add_log_level, timestamp]
     structlog.configure(
-        processors=[*shared, *render],
+        processors=[*shared, *renderers],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=to,
+        logger_factory=factory,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

@@ -1,13 +1,13 @@
-"""One span for each request, by OpenTelemetry: sent where OTEL_EXPORTER_OTLP_ENDPOINT says, in the background.
+"""One OpenTelemetry span per request, exported in the background to OTEL_EXPORTER_OTLP_ENDPOINT.
 
-A span says what the log says of a request, and of its caller nothing at all. Statements have none: each serves many
-requests.
+A span has the fields of the request log, without the caller. Statements have no spans: each serves many requests.
 """
 
 import asyncio
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import structlog
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -17,48 +17,55 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.trace import Span, SpanKind, StatusCode, format_trace_id
 from opentelemetry.trace import TracerProvider as Tracers
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from entrypoints.http.context import context
 
 NAME = "todo-backend"
-REST_SECONDS = 2.0  # that a stop waits for a collector which does not take what is left
 _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _FIELDS = (b"traceparent", b"tracestate")
 _log = structlog.get_logger()
-logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)  # it warns of what callers sent, and quotes it
-_its_words = logging.getLogger(OTLPSpanExporter.__module__)
-
-
-def provider() -> TracerProvider:
-    """As the standard variables (OTEL_*) have it. It must be ended by `send_rest`."""
-    resource = Resource.create({"service.name": NAME}).merge(OTELResourceDetector().detect())
-    made = TracerProvider(resource=resource, shutdown_on_exit=False)
-    made.add_span_processor(BatchSpanProcessor(_Exporter()))
-    return made
-
-
-async def send_rest(traces: TracerProvider) -> None:
-    """Ends it: what is not sent within REST_SECONDS is lost. The library itself would try for up to 30 s."""
-    sending = threading.Thread(target=traces.shutdown, daemon=True)
-    sending.start()
-    await asyncio.to_thread(sending.join, REST_SECONDS)
-
-
-class _Exporter(OTLPSpanExporter):
-    """Lets the library say once why the collector takes no spans, and not again for every batch until it does."""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = super().export(spans)
-        taken = result is SpanExportResult.SUCCESS
-        if taken and _its_words.disabled:
-            _log.warning("collector available")
-        _its_words.disabled = not taken
-        return result
+_exporter_logger = logging.getLogger(OTLPSpanExporter.__module__)
 
 
 class Tracing:
-    """Continues the trace that a request belongs to (W3C Trace Context), or begins one."""
+    """Traces of one process: a middleware, and the background export, configured by the standard variables (OTEL_*).
+
+    Also silences the library's warnings about malformed `tracestate` fields, which quote what the client sent.
+    """
+
+    def __init__(self) -> None:
+        logging.getLogger("opentelemetry.trace.span").setLevel(logging.ERROR)
+        resource = Resource.create({"service.name": NAME}).merge(OTELResourceDetector().detect())
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(_Exporter()))
+        self.middleware = Middleware(TracingMiddleware, tracers=self._provider)
+
+    @asynccontextmanager
+    async def flushed(self, seconds: float = 2) -> AsyncIterator[None]:
+        """Exports the remaining spans on exit. Spans not exported within `seconds` are lost; the library itself would
+        block for up to 30 s."""
+        yield
+        shutdown = threading.Thread(target=self._provider.shutdown, daemon=True)
+        shutdown.start()
+        await asyncio.to_thread(shutdown.join, seconds)
+
+
+class _Exporter(OTLPSpanExporter):
+    """Logs an unavailable collector once, with the library's reason, rather than once per batch."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = super().export(spans)
+        succeeded = result is SpanExportResult.SUCCESS
+        if succeeded and _exporter_logger.disabled:
+            _log.warning("trace collector available")
+        _exporter_logger.disabled = not succeeded
+        return result
+
+
+class TracingMiddleware:
+    """Continues the trace of the request (W3C Trace Context), or starts one."""
 
     def __init__(self, app: ASGIApp, tracers: Tracers) -> None:
         self._app = app
@@ -82,12 +89,12 @@ class Tracing:
         try:
             await self._app(scope, receive, noting_status)
         finally:
-            _describe(span, scope, status)
+            _set_attributes(span, scope, status)
             span.end()
 
 
-def _describe(span: Span, scope: Scope, status: int) -> None:
-    """In the words of the semantic conventions for HTTP."""
+def _set_attributes(span: Span, scope: Scope, status: int) -> None:
+    """OpenTelemetry's semantic conventions for HTTP servers."""
     span.set_attribute("http.request.method", scope["method"])
     if route := scope.get("route"):
         span.update_name(f"{scope['method']} {route.path}")

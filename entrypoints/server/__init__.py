@@ -1,1 +1,1 @@
-"""Everything that extends uvicorn: its HTTP parser, its shutdown and its workers."""
+"""What runs the application in a process: its factory, and everything that extends uvicorn. Patched on use only."""

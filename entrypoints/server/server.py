@@ -1,38 +1,51 @@
-"""From when until when a server takes connections: not before it can answer, and none is left in the accept queue."""
+"""When the server starts and stops accepting connections, and when garbage collection runs."""
 
 import asyncio
 import errno
+import gc
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-import typer
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE, Config
 
 
-class Server(uvicorn.Server):
-    """One process. Its socket is bound already, and listens when the application is loaded: then `opened` is called."""
+class GracefulServer(uvicorn.Server):
+    """One process. Accepts no connection before it can respond, and leaves none in the accept queue when it stops.
 
-    def __init__(self, config: Config, opened: Callable[[], None] | None = None) -> None:
+    Its socket is bound before, and listens once the application has started; then `on_listening` is called.
+    """
+
+    def __init__(self, config: Config, on_listening: Callable[[], None] | None = None) -> None:
         super().__init__(config)
-        self._opened = opened
+        self._on_listening = on_listening
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        gc.disable()  # collecting garbage during imports is wasted work
+        try:
+            await super().serve(sockets)
+        finally:
+            gc.enable()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        gc.collect()
+        gc.freeze()  # the application is loaded: scanning its objects again and again would delay requests
+        gc.enable()
         try:
             await super().startup(sockets)
-        except OSError as refusal:
-            if refusal.errno != errno.EADDRINUSE:
+        except OSError as failure:
+            if failure.errno != errno.EADDRINUSE:
                 raise
-            typer.echo("The port is in use: another program began to listen there meanwhile.", err=True)
+            sys.stderr.write("The port is in use: another program started listening on it in the meantime.\n")
             sys.exit(STARTUP_FAILURE)
-        if self._opened:
-            self._opened()
+        if self._on_listening:
+            self._on_listening()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accepts all who are connected as far as the kernel is concerned: closing would reset them, and they may have
-        sent their request."""
+        """Serves the connections in the accept queue too: closing the socket would reset them, and their requests may
+        have been sent."""
         queued = [*_accepted(sockets or [])]
         for server in self.servers:
             server.close()

@@ -1,1 +1,1 @@
-"""The program as its users start and stop it."""
+"""The command `todo`, as its users run it."""

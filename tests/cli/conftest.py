@@ -1,10 +1,11 @@
-"""The program in a process of its own, in an empty folder, with nothing configured but what a test configures."""
+"""`todo` in a process of its own, in an empty folder, with no settings but those of the test."""
 
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,11 +13,25 @@ from typing import Self
 import httpx2
 import pytest
 
-from adapters.better_auth.identity import Expected, sign
+from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
 from entrypoints.settings import Settings
 
-PATIENCE = 60  # seconds, for a machine that is busy with other tests
+TIMEOUT = 60  # seconds, on a machine that is busy with other tests
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Polls until the condition holds. Fails after TIMEOUT."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def processes(pid: int) -> list[int]:
+    """Process IDs of the process and its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(process for child in children for process in processes(int(child)))]
 
 
 class Todo:
@@ -38,7 +53,7 @@ class Todo:
             env={**self.environment, **settings},
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
 
@@ -46,12 +61,12 @@ class Todo:
         return Serving(self, [*arguments], settings)
 
     def token(self, user: str) -> str:
-        """Of the secret that a first run made, without a process of its own."""
+        """Signed with the generated secret, without running `todo token`."""
         secret = (self.folder / ".todo/secret").read_text()
-        return sign(UserId(user), secret, Expected(), seconds=600)
+        return sign(UserId(user), secret, ExpectedClaims(), seconds=600)
 
     def postgres(self) -> int | None:
-        """The process of the private server, while there is one."""
+        """Process ID of the private server, if it runs."""
         pid_file = self.folder / ".todo/postgres/postmaster.pid"
         return int(pid_file.read_text().splitlines()[0]) if pid_file.exists() else None
 
@@ -97,11 +112,11 @@ class Serving:
         self.process.send_signal(number)
         assert self.process.stdout
         self.said += self.process.stdout.read().splitlines()
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT)
 
     def client(self, token: str | None = None) -> httpx2.Client:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._clients.append(httpx2.Client(base_url=self.address, headers=headers, timeout=PATIENCE))
+        self._clients.append(httpx2.Client(base_url=self.address, headers=headers, timeout=TIMEOUT))
         return self._clients[-1]
 
 

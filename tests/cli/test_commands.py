@@ -13,7 +13,7 @@ from tests.databases import fresh_database, url
 SECRET = "a secret of at least thirty-two bytes"
 
 
-def test_a_token_speaks_for_a_user_for_a_while(todo: Todo) -> None:
+def test_a_token_has_a_subject_and_expires(todo: Todo) -> None:
     printed = todo.run(
         "token",
         "--user",
@@ -28,32 +28,32 @@ def test_a_token_speaks_for_a_user_for_a_while(todo: Todo) -> None:
     assert claims["exp"] - claims["iat"] == 15 * 60
 
 
-def test_a_first_run_accepts_the_tokens_that_are_printed_in_its_folder(todo: Todo) -> None:
+def test_without_configuration_tokens_printed_in_the_same_folder_are_accepted(todo: Todo) -> None:
     printed = todo.run("token", "--user", "alice").stdout.strip()
     with todo.serve() as server:
         assert server.client(printed).get("/api/alice/tasks").status_code == 200
 
 
 @pytest.mark.parametrize("expires", ["soon", "15", "-1d", "1y", "9999999d", "1.5h"])
-def test_a_token_needs_a_time_that_is_one(todo: Todo, expires: str) -> None:
+def test_an_invalid_lifetime_is_refused(todo: Todo, expires: str) -> None:
     refused = todo.run("token", "--user", "alice", f"--expires={expires}", BETTER_AUTH_SECRET=SECRET)
     assert refused.returncode == 2
     assert "like 15m, 12h or 7d" in refused.stderr
 
 
 @pytest.mark.parametrize("user", ["", "x" * 256])
-def test_a_token_needs_a_user_that_can_be_one(todo: Todo, user: str) -> None:
+def test_an_invalid_user_id_is_refused(todo: Todo, user: str) -> None:
     refused = todo.run("token", "--user", user, BETTER_AUTH_SECRET=SECRET)
     assert (refused.returncode, refused.stderr) == (1, "user_id must have 1 to 255 characters\n")
 
 
-def test_the_description_can_be_printed_without_anything(todo: Todo) -> None:
+def test_the_openapi_document_is_printed_without_settings_or_database(todo: Todo) -> None:
     printed = todo.run("openapi")
     assert json.loads(printed.stdout)["info"]["title"] == "Tasks"
     assert list(todo.folder.iterdir()) == []
 
 
-def test_the_doctor_finds_a_first_run_well(todo: Todo) -> None:
+def test_the_doctor_passes_without_configuration(todo: Todo) -> None:
     with todo.serve():
         examined = todo.run("doctor")
     assert examined.returncode == 0
@@ -64,7 +64,7 @@ def test_the_doctor_finds_a_first_run_well(todo: Todo) -> None:
 def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
     examined = todo.run("doctor", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/app", BETTER_AUTH_SECRET=SECRET)
     assert examined.returncode == 1
-    assert "FAIL  database  cannot be reached" in examined.stdout
+    assert "FAIL  database  cannot connect" in examined.stdout
     assert "ok    secret" in examined.stdout
     wrong = todo.run("doctor", DATABASE_URL="mysql://me:hunter2@h/d", BETTER_AUTH_SECRET="hunter2")
     assert wrong.returncode == 1
@@ -74,32 +74,34 @@ def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
         assert "Traceback" not in output
 
 
-def test_the_doctor_tells_programs_the_same(todo: Todo) -> None:
+def test_the_doctor_s_json_says_the_same_as_its_lines(todo: Todo) -> None:
     with todo.serve():
-        well = todo.run("doctor", "--json")
-    assert well.returncode == 0
-    told = json.loads(well.stdout)
-    assert told["well"] is True
-    assert [finding["subject"] for finding in told["findings"]] == ["settings", "database", "schema", "secret"]
-    sick = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", "BETTER_AUTH_SECRET": SECRET}
-    ill, lines = todo.run("doctor", "--json", **sick), todo.run("doctor", **sick)
-    assert ill.returncode == lines.returncode == 1
+        healthy = todo.run("doctor", "--json")
+    assert healthy.returncode == 0
+    document = json.loads(healthy.stdout)
+    assert document["ok"] is True
+    assert [check["name"] for check in document["checks"]] == ["settings", "database", "schema", "secret"]
+    down = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", "BETTER_AUTH_SECRET": SECRET}
+    failing, lines = todo.run("doctor", "--json", **down), todo.run("doctor", **down)
+    assert failing.returncode == lines.returncode == 1
+    document = json.loads(failing.stdout)
+    assert document.keys() == {"ok", "checks"}
+    assert all(check.keys() == {"name", "ok", "message"} for check in document["checks"])
     assert [
-        f"{'ok  ' if finding['well'] else 'FAIL'}  {finding['subject']:<9} {finding['words']}"
-        for finding in json.loads(ill.stdout)["findings"]
+        f"{'ok  ' if check['ok'] else 'FAIL'}  {check['name']:<9} {check['message']}" for check in document["checks"]
     ] == lines.stdout.splitlines()
-    assert json.loads(ill.stdout)["well"] is False
+    assert document["ok"] is False
 
 
-def test_the_doctor_tells_programs_nothing_but_json_on_standard_output(todo: Todo) -> None:
+def test_the_doctor_writes_nothing_but_json_to_standard_output(todo: Todo) -> None:
     nowhere = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", "BETTER_AUTH_URL": "http://127.0.0.1:1"}
-    told = json.loads(todo.run("doctor", "--json", **nowhere).stdout)
-    assert {finding["subject"]: finding["well"] for finding in told["findings"]}["keys"] is False
+    document = json.loads(todo.run("doctor", "--json", **nowhere).stdout)
+    assert {check["name"]: check["ok"] for check in document["checks"]}["jwks"] is False
 
 
 @pytest.fixture
 def weak(server: str, worker_id: str) -> Iterator[str]:
-    """A role that may log in and nothing else."""
+    """A role whose only privilege is to log in."""
     name = sql.Identifier(f"weak_{worker_id}")
     password = sql.Literal(conninfo_to_dict(server).get("password"))
     with psycopg.connect(server, autocommit=True) as connection:
@@ -109,29 +111,27 @@ def weak(server: str, worker_id: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("command", [["migrate"], ["serve", "--port", "0"], ["doctor"]])
-def test_a_role_with_too_few_rights_is_told_so_in_a_line(
-    todo: Todo, database: str, weak: str, command: list[str]
-) -> None:
+def test_a_role_without_privileges_is_one_clear_line(todo: Todo, database: str, weak: str, command: list[str]) -> None:
     settings = {"DATABASE_URL": url(make_conninfo(database, user=weak)), "BETTER_AUTH_SECRET": SECRET}
     refused = todo.run(*command, **settings)
     assert refused.returncode == 1
-    [told] = [line for line in (refused.stdout + refused.stderr).splitlines() if "role" in line]
-    assert "too few rights: permission denied for table alembic_version" in told
+    [message] = [line for line in (refused.stdout + refused.stderr).splitlines() if "role" in line]
+    assert "lacks privileges: permission denied for table alembic_version" in message
     assert "Traceback" not in refused.stderr
 
 
-def test_a_role_that_may_not_make_tables_is_told_so_in_a_line(todo: Todo, server: str, weak: str) -> None:
+def test_a_role_that_may_not_create_tables_is_one_clear_line(todo: Todo, server: str, weak: str) -> None:
     with fresh_database(server, f"of_{weak}") as empty:
         settings = {"DATABASE_URL": url(make_conninfo(empty, user=weak)), "BETTER_AUTH_SECRET": SECRET}
         refused = todo.run("migrate", **settings)
     assert refused.returncode == 1
-    assert refused.stderr == "The role in DATABASE_URL has too few rights: permission denied for schema public\n"
+    assert refused.stderr == "The role in DATABASE_URL lacks privileges: permission denied for schema public\n"
 
 
-def test_a_command_that_needs_the_database_says_that_it_cannot_be_reached(todo: Todo) -> None:
+def test_an_unreachable_database_is_one_clear_line(todo: Todo) -> None:
     refused = todo.run("migrate", DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/app", BETTER_AUTH_SECRET=SECRET)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("The database at DATABASE_URL cannot be reached: ")
+    assert refused.stderr.startswith("Cannot connect to the database at DATABASE_URL: ")
     assert "hunter2" not in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
 

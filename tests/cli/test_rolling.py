@@ -1,4 +1,4 @@
-"""Start and stop as a proxy in front sees them: nothing that was sent is lost, and nobody waits for a start."""
+"""Start and stop as seen by a reverse proxy: no request is lost, and none waits for a server to start."""
 
 import http.client
 import os
@@ -9,13 +9,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.cli.conftest import PATIENCE, Serving, Todo
-from tests.cli.test_serve import takes_connections
+from tests.cli.conftest import TIMEOUT, Serving, Todo, processes, wait_until
+from tests.cli.test_serve import WAITS_FOR_A_LOCK, accepts_connections
 
 
 def _port(server: Serving) -> int:
@@ -24,38 +23,32 @@ def _port(server: Serving) -> int:
 
 @contextmanager
 def _connection(port: int) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
         yield connection
     finally:
         connection.close()
 
 
-def _processes(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(process for child in children for process in _processes(int(child)))]
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_request_on_an_open_connection_is_answered_after_a_stop_has_begun(todo: Todo, workers: str) -> None:
+def test_a_request_on_an_open_connection_is_answered_during_shutdown(todo: Todo, workers: str) -> None:
     with todo.serve("--workers", workers) as server, _connection(_port(server)) as connection:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         assert (answer.read(), answer.getheader("Connection")) == (b'{"status":"ok"}', None)
         server.process.send_signal(signal.SIGTERM)
-        while takes_connections(_port(server)):
-            pass
+        wait_until(lambda: not accepts_connections(_port(server)))
         while answer.getheader("Connection") != "close":
             connection.request("GET", "/healthz")
             answer = connection.getresponse()
             assert answer.read() == b'{"status":"ok"}'
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_request_that_nobody_had_accepted_when_the_stop_began_is_answered(todo: Todo, workers: str) -> None:
+def test_a_request_in_the_accept_queue_is_answered_during_shutdown(todo: Todo, workers: str) -> None:
     with todo.serve("--workers", workers) as server, _connection(_port(server)) as connection:
-        serving = _processes(server.process.pid)
+        serving = processes(server.process.pid)
         for process in serving:
             os.kill(process, signal.SIGSTOP)  # the kernel alone takes the connection
         connection.request("GET", "/healthz")
@@ -63,10 +56,10 @@ def test_a_request_that_nobody_had_accepted_when_the_stop_began_is_answered(todo
         for process in serving:
             os.kill(process, signal.SIGCONT)
         assert connection.getresponse().read() == b'{"status":"ok"}'
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(TIMEOUT) == 0
 
 
-def test_workers_that_finish_their_work_take_no_connections_meanwhile(todo: Todo) -> None:
+def test_draining_workers_accept_no_new_connections(todo: Todo) -> None:
     with todo.serve("--workers", "2") as server, ThreadPoolExecutor() as together:
         alice = server.client(todo.token("alice"))
         sockets = (todo.folder / ".todo/postgres/postmaster.pid").read_text().splitlines()[4]
@@ -74,24 +67,23 @@ def test_workers_that_finish_their_work_take_no_connections_meanwhile(todo: Todo
             somebody.execute("LOCK TABLE tasks IN EXCLUSIVE MODE")
             waiting = together.submit(alice.post, "/api/tasks", json={"title": "Buy milk"})
             with psycopg.connect(f"host={sockets} user=postgres dbname=postgres", autocommit=True) as watching:
-                while not watching.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone():
-                    pass
+                wait_until(lambda: watching.execute(WAITS_FOR_A_LOCK).fetchone())
             server.process.send_signal(signal.SIGTERM)
-            while takes_connections(_port(server)):
-                assert not waiting.done()
-        assert waiting.result(PATIENCE).status_code == 201
-        assert server.process.wait(PATIENCE) == 0
+            wait_until(lambda: waiting.done() or not accepts_connections(_port(server)))
+            assert not waiting.done()
+        assert waiting.result(TIMEOUT).status_code == 201
+        assert server.process.wait(TIMEOUT) == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_whoever_is_let_in_while_a_server_starts_is_answered_at_once(todo: Todo, workers: str) -> None:
+def test_a_connection_accepted_during_startup_is_answered_at_once(todo: Todo, workers: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     began = time.monotonic()
     command = todo.command("serve", "--port", str(port), "--workers", workers)
     process = subprocess.Popen(command, cwd=todo.folder, env=todo.environment, stdout=-3, stderr=-3)
     try:
-        while not takes_connections(port):
+        while not accepts_connections(port):
             assert process.poll() is None
         opened = time.monotonic()
         with _connection(port) as connection:
@@ -100,4 +92,4 @@ def test_whoever_is_let_in_while_a_server_starts_is_answered_at_once(todo: Todo,
         assert time.monotonic() - opened < (opened - began) / 2
     finally:
         process.terminate()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0

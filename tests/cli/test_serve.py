@@ -16,13 +16,14 @@ import pytest
 
 from adapters.postgres import schema
 from entrypoints.cli.local_postgres import running
-from tests.cli.conftest import PATIENCE, Todo
+from tests.cli.conftest import TIMEOUT, Todo, processes, wait_until
 from tests.databases import fresh_database, url
 
+WAITS_FOR_A_LOCK = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 SECRET = {"BETTER_AUTH_SECRET": "a secret of at least thirty-two bytes"}
 
 
-def takes_connections(port: int) -> bool:
+def accepts_connections(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port)).close()
     except ConnectionError:
@@ -30,21 +31,21 @@ def takes_connections(port: int) -> bool:
     return True
 
 
-def test_a_first_run_says_where_everything_is_and_its_curl_creates_a_task(todo: Todo) -> None:
+def test_without_configuration_serve_prints_its_urls_and_a_curl_command_that_works(todo: Todo) -> None:
     with todo.serve() as server:
         server.stop()
     said = "\n".join(server.said)
-    assert f"Listening at  {server.address}" in said
+    assert f"Listening on  {server.address}" in said
     assert f"Docs at       {server.address}/docs" in said
     assert f"Data in       {todo.folder / '.todo'}" in said
     curl = said[said.index("curl ") :]
     with todo.serve() as again:
         words = shlex.split(curl.replace(server.address, again.address).replace("\\\n", " "))
-        made = subprocess.run([*words, "--silent"], capture_output=True, text=True, timeout=PATIENCE, check=True)
+        made = subprocess.run([*words, "--silent"], capture_output=True, text=True, timeout=TIMEOUT, check=True)
     assert '"title":"Buy milk"' in made.stdout
 
 
-def test_what_a_first_run_keeps_is_its_owner_s_alone(todo: Todo) -> None:
+def test_the_generated_secret_is_readable_by_its_owner_only(todo: Todo) -> None:
     with todo.serve():
         pass
     assert stat.S_IMODE((todo.folder / ".todo").stat().st_mode) == 0o700
@@ -55,7 +56,9 @@ def test_what_a_first_run_keeps_is_its_owner_s_alone(todo: Todo) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_answers_what_is_in_flight_and_leaves_nothing_behind(todo: Todo, number: signal.Signals) -> None:
+def test_a_graceful_shutdown_answers_requests_in_flight_and_leaves_nothing_behind(
+    todo: Todo, number: signal.Signals
+) -> None:
     with todo.serve() as server, ThreadPoolExecutor() as together:
         alice = server.client(todo.token("alice"))
         task = alice.post("/api/tasks", json={"title": "Buy milk"}).json()
@@ -64,13 +67,11 @@ def test_a_stop_answers_what_is_in_flight_and_leaves_nothing_behind(todo: Todo, 
             somebody.execute("LOCK TABLE tasks IN EXCLUSIVE MODE")
             waiting = together.submit(alice.patch, f"/api/tasks/{task['id']}", json={"title": "Buy tea"})
             with psycopg.connect(f"host={sockets} user=postgres dbname=postgres", autocommit=True) as watching:
-                while not watching.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'").fetchone():
-                    pass
+                wait_until(lambda: watching.execute(WAITS_FOR_A_LOCK).fetchone())
             server.process.send_signal(number)
-            while takes_connections(int(server.address.rpartition(":")[2])):
-                pass
-        assert waiting.result(PATIENCE).json()["title"] == "Buy tea"
-        assert server.process.wait(PATIENCE) == 0
+            wait_until(lambda: not accepts_connections(int(server.address.rpartition(":")[2])))
+        assert waiting.result(TIMEOUT).json()["title"] == "Buy tea"
+        assert server.process.wait(TIMEOUT) == 0
     assert todo.postgres() is None
     assert not Path(sockets).exists()
 
@@ -84,7 +85,7 @@ def test_several_servers_in_one_folder_share_the_database(todo: Todo) -> None:
         assert second.stop() == 0
 
 
-def test_after_a_kill_the_next_start_takes_over(todo: Todo) -> None:
+def test_after_a_kill_the_next_start_adopts_the_database(todo: Todo) -> None:
     with todo.serve() as server:
         token = todo.token("alice")
         server.client(token).post("/api/tasks", json={"title": "Buy milk"})
@@ -97,7 +98,7 @@ def test_after_a_kill_the_next_start_takes_over(todo: Todo) -> None:
         assert server.stop() == 0
 
 
-def test_after_a_crash_of_everything_the_next_start_recovers(todo: Todo) -> None:
+def test_after_a_crash_of_server_and_database_the_next_start_recovers(todo: Todo) -> None:
     with todo.serve() as server:
         token = todo.token("alice")
         server.client(token).post("/api/tasks", json={"title": "Buy milk"})
@@ -110,7 +111,7 @@ def test_after_a_crash_of_everything_the_next_start_recovers(todo: Todo) -> None
         assert len(server.client(token).get("/api/tasks").json()) == 1
 
 
-def test_a_damaged_pid_file_does_not_stand_in_the_way(tmp_path: Path) -> None:
+def test_a_damaged_pid_file_does_not_prevent_a_start(tmp_path: Path) -> None:
     data = tmp_path / "postgres"
     elsewhere = tmp_path / "todo-pg-elsewhere"
     elsewhere.mkdir()
@@ -123,7 +124,7 @@ def test_a_damaged_pid_file_does_not_stand_in_the_way(tmp_path: Path) -> None:
     assert elsewhere.exists()
 
 
-def test_a_copy_of_the_folder_is_a_database_of_its_own(todo: Todo, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_copied_folder_is_an_independent_database(todo: Todo, tmp_path_factory: pytest.TempPathFactory) -> None:
     copy = Todo(tmp_path_factory.mktemp("copy"))
     with todo.serve() as server:
         alice = server.client(todo.token("alice"))
@@ -137,8 +138,8 @@ def test_a_copy_of_the_folder_is_a_database_of_its_own(todo: Todo, tmp_path_fact
     assert copy.postgres() is None
 
 
-def test_the_folder_is_never_served_twice_where_processes_cannot_see_each_other(todo: Todo) -> None:
-    """As from two containers: what another process uses is joined or waited for, never started again."""
+def test_containers_that_share_a_folder_never_start_two_servers_on_it(todo: Todo) -> None:
+    """A server that runs in another container is joined, though its process is not visible."""
     data = todo.folder / ".todo/postgres"
     with todo.serve():
         pid_file = data / "postmaster.pid"
@@ -149,7 +150,7 @@ def test_the_folder_is_never_served_twice_where_processes_cannot_see_each_other(
         pid_file.write_text("\n".join(lines))
 
 
-def test_a_secret_that_was_damaged_is_made_anew(todo: Todo) -> None:
+def test_a_damaged_secret_is_generated_again(todo: Todo) -> None:
     with todo.serve():
         pass
     for damage in (b"", b"short", b"\xff\xfe"):
@@ -159,7 +160,7 @@ def test_a_secret_that_was_damaged_is_made_anew(todo: Todo) -> None:
     assert [path.name for path in (todo.folder / ".todo").glob("secret*")] == ["secret"]
 
 
-def test_variables_of_libpq_that_are_meant_for_another_database_do_not_matter(todo: Todo) -> None:
+def test_libpq_variables_for_another_database_are_ignored(todo: Todo) -> None:
     foreign = {
         "PGHOST": "elsewhere",
         "PGCHANNELBINDING": "require",
@@ -172,31 +173,36 @@ def test_variables_of_libpq_that_are_meant_for_another_database_do_not_matter(to
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.02])
-def test_a_stop_in_the_middle_of_a_start_leaves_nothing_behind(todo: Todo, delay: float) -> None:
+def test_a_signal_during_startup_leaves_nothing_behind(todo: Todo, delay: float) -> None:
     before = set(Path("/tmp").glob("todo-pg-*"))
     process = subprocess.Popen(
         todo.command("serve", "--port", "0"), cwd=todo.folder, env=todo.environment, stdout=-3, stderr=-3
     )
-    while not [*(todo.folder / ".todo").glob("postgres.log")]:
-        assert process.poll() is None
-    time.sleep(delay)  # no synchronisation: any moment will do
+    wait_until(lambda: process.poll() is not None or [*(todo.folder / ".todo").glob("postgres.log")])
+    assert process.poll() is None
+    time.sleep(delay)  # not synchronised: every moment must be safe
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 0
+    assert process.wait(TIMEOUT) == 0
     assert todo.postgres() is None
-    patience = time.monotonic() + PATIENCE
-    while left_behind := {path for path in Path("/tmp").glob("todo-pg-*") if _is_empty(path)} - before:
-        assert time.monotonic() < patience, left_behind  # those of other tests are empty for a moment only
+    # Folders of other tests are empty for a moment only.
+    wait_until(lambda: not {path for path in Path("/tmp").glob("todo-pg-*") if _is_empty(path)} - before)
 
 
-def test_workers_leave_with_a_parent_that_was_killed(todo: Todo) -> None:
+def test_workers_exit_when_their_parent_is_killed(todo: Todo) -> None:
     with todo.serve("--workers", "2") as server:
         server.client().get("/readyz")
         server.stop(signal.SIGKILL)
-        until = time.monotonic() + PATIENCE
-        while takes_connections(int(server.address.rpartition(":")[2])):
-            assert time.monotonic() < until
+        wait_until(lambda: not accepts_connections(int(server.address.rpartition(":")[2])))
     with todo.serve():
         pass
+
+
+def test_workers_have_no_secret_in_their_environment(todo: Todo) -> None:
+    with todo.serve("--workers", "2") as server:
+        secret = (todo.folder / ".todo/secret").read_text()
+        environments = [Path(f"/proc/{pid}/environ").read_text() for pid in processes(server.process.pid)]
+    assert len(environments) > 2
+    assert not any(secret in environment or "DATABASE_URL" in environment for environment in environments)
 
 
 def test_several_workers_serve_and_stop(todo: Todo) -> None:
@@ -213,29 +219,31 @@ def test_a_busy_port_is_one_clear_line(todo: Todo) -> None:
         refused = todo.run("serve", "--port", str(port))
     assert refused.returncode == 1
     assert refused.stderr == (
-        f"Port {port} is in use: stop what listens there, or choose another one "
+        f"Port {port} is in use: stop the program that listens on it, or choose another port "
         f"with --port {port + 1} (make run PORT={port + 1}).\n"
     )
     assert not (todo.folder / ".todo").exists()
 
 
-def test_a_folder_that_cannot_be_used_is_one_clear_line(todo: Todo) -> None:
+def test_an_unusable_folder_is_one_clear_line(todo: Todo) -> None:
     (todo.folder / ".todo").write_text("in the way")
     refused = todo.run("serve", "--port", "0")
     assert refused.returncode == 1
-    assert re.fullmatch(r"/.*/\.todo cannot be used \(.*\): see to it, or run in another folder\.\n", refused.stderr)
+    assert re.fullmatch(r"Cannot use /.*/\.todo \(.*\): fix that, or run in another folder\.\n", refused.stderr)
 
 
-def test_a_database_of_one_s_own_must_be_migrated_first(todo: Todo, server: str, worker_id: str) -> None:
+def test_a_configured_database_must_be_migrated_first(todo: Todo, server: str, worker_id: str) -> None:
     with fresh_database(server, f"todo_own_{worker_id}") as conninfo:
         own = {"DATABASE_URL": url(conninfo), **SECRET}
         refused = todo.run("serve", "--port", "0", **own)
         assert (refused.returncode, refused.stderr) == (
             1,
-            "The database's schema is not up to date: run `todo migrate` first.\n",
+            "The database schema is out of date: run `todo migrate` first.\n",
         )
-        assert todo.run("migrate", **own).stdout == f"The schema is at revision {schema.HEAD}, before: empty.\n"
-        assert todo.run("migrate", **own).stdout == f"The schema is at revision {schema.HEAD}.\n"
+        assert todo.run("migrate", **own).stdout == (
+            f"Migrated the schema from an empty database to revision {schema.HEAD}.\n"
+        )
+        assert todo.run("migrate", **own).stdout == f"The schema is up to date, at revision {schema.HEAD}.\n"
         with todo.serve(**own) as serving:
             assert serving.client().get("/readyz").status_code == 200
             assert serving.stop() == 0
@@ -243,7 +251,7 @@ def test_a_database_of_one_s_own_must_be_migrated_first(todo: Todo, server: str,
     assert not (todo.folder / ".todo").exists()
 
 
-def test_a_server_outlives_a_database_that_is_not_there_yet(todo: Todo) -> None:
+def test_serve_starts_while_the_database_is_down(todo: Todo) -> None:
     nowhere = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", **SECRET}
     with todo.serve(**nowhere) as serving, serving.client() as client:
         assert client.get("/healthz").status_code == 200
@@ -252,7 +260,7 @@ def test_a_server_outlives_a_database_that_is_not_there_yet(todo: Todo) -> None:
     assert "hunter2" not in (todo.folder / "log").read_text()
 
 
-def test_a_database_is_never_served_to_anybody(todo: Todo) -> None:
+def test_a_configured_database_is_not_served_without_a_key_source(todo: Todo) -> None:
     refused = todo.run("serve", DATABASE_URL="postgresql://me:hunter2@127.0.0.1/app")
     assert refused.returncode == 1
     assert "BETTER_AUTH_SECRET: must be set" in refused.stderr
@@ -260,7 +268,7 @@ def test_a_database_is_never_served_to_anybody(todo: Todo) -> None:
     assert "Traceback" not in refused.stderr
 
 
-def test_a_log_line_names_the_route_and_no_token_title_or_user(todo: Todo) -> None:
+def test_the_request_log_names_the_route_and_no_token_title_or_user(todo: Todo) -> None:
     with todo.serve() as server, server.client(todo.token("alice-the-user")) as alice:
         alice.post("/api/tasks?access_token=s3cret", json={"title": "a private title"})
         alice.get("/api/alice-the-user/tasks/77")
@@ -273,7 +281,7 @@ def test_a_log_line_names_the_route_and_no_token_title_or_user(todo: Todo) -> No
         assert private not in log
 
 
-def test_a_log_line_names_the_caller_by_a_pseudonym_that_an_operator_can_compute(todo: Todo) -> None:
+def test_the_request_log_names_the_caller_by_a_pseudonym_that_an_operator_can_compute(todo: Todo) -> None:
     with todo.serve() as server:
         server.client(todo.token("alice")).get("/api/tasks")
         server.client(todo.token("bob")).get("/api/alice/tasks")

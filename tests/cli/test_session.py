@@ -1,4 +1,4 @@
-"""A working day over HTTP against a running `todo serve`: two users, both contracts, a restart in between."""
+"""Two users work with both contracts over HTTP, against a running `todo serve` that is restarted in between."""
 
 import httpx2
 

@@ -1,4 +1,4 @@
-"""What the documentation shows in a terminal, typed again."""
+"""Runs the terminal sessions in the documentation, and compares their output."""
 
 import os
 import re
@@ -7,37 +7,37 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import PATIENCE, Todo
+from tests.cli.conftest import TIMEOUT, Todo
 
 PAGE = Path("docs/how-to/paginate-cache-and-retry.md")
-SET_UP = ("AUTH=", "LIST=")  # by the test, for its own server
+SET_UP = ("AUTH=", "LIST=")  # set by the test, for its own server
 CHANGING = re.compile(r'"[0-9a-f]{12,14}"|cursor=[\w-]+|"request_id":"\w+"|/tasks/\d+')
 
 
 def transcript() -> list[tuple[str, str]]:
-    """Each command, and what it printed."""
+    """Each command with the output that the page shows."""
     blocks = re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL)
     shown = re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", "".join(blocks), re.MULTILINE)
     return [(command, output) for command, output in shown if not command.startswith(SET_UP)]
 
 
 def typed(commands: list[str], environment: dict[str, str]) -> list[str]:
-    """What each printed, in one shell."""
+    """The output of each command, run in one shell."""
     script = "".join(f"{command}\nprintf '\\036'\n" for command in commands)
     run = subprocess.run(
-        ["bash"], input=script, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        ["bash"], input=script, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
     return run.stdout.split("\036")[:-1]
 
 
 def comparable(outputs: list[str]) -> str:
-    """With what differs from run to run replaced by numbers: the same wherever it is the same."""
+    """Replaces values that change from run to run by numbers: the same number for the same value."""
     seen: dict[str, str] = {}
     return CHANGING.sub(lambda found: seen.setdefault(found[0], f"<{len(seen)}>"), "\n".join(outputs))
 
 
 @pytest.mark.parametrize("path", ["/api/tasks", "/api/alice/tasks"])
-def test_the_transcript_is_what_happens(todo: Todo, path: str) -> None:
+def test_the_session_prints_what_the_page_shows(todo: Todo, path: str) -> None:
     commands, shown = zip(*transcript(), strict=True)
     with todo.serve() as server:
         environment = {

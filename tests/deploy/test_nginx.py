@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from adapters.better_auth.identity import Expected, sign
+from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
 from tests.deploy.conftest import Site
 from tests.deploy.nginx import free_port, nginx
@@ -17,7 +17,7 @@ from tests.faults.scenario import SECRET
 
 @pytest.fixture
 async def alice(site: Site) -> AsyncIterator[httpx2.AsyncClient]:
-    headers = {"Authorization": f"Bearer {sign(UserId('alice'), SECRET, Expected(), seconds=600)}"}
+    headers = {"Authorization": f"Bearer {sign(UserId('alice'), SECRET, ExpectedClaims(), seconds=600)}"}
     async with httpx2.AsyncClient(base_url=site.nginx.address, headers=headers, timeout=30, trust_env=False) as client:
         yield client
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.cli.conftest import PATIENCE, Serving, Todo
+from tests.cli.conftest import TIMEOUT, Serving, Todo
 
 HERE = Path(__file__).parent
 CLIENT = HERE.parents[1] / "clients/typescript"
@@ -56,14 +56,14 @@ class Issuer:
     def kill(self) -> None:
         if self.process:
             self.process.kill()
-            self.process.wait(PATIENCE)
+            self.process.wait(TIMEOUT)
             assert self.process.stdout
             self.process.stdout.close()
             self.process = None
 
     @contextmanager
     def client(self) -> Iterator[httpx2.Client]:
-        with httpx2.Client(base_url=self.origin, headers={"Origin": self.origin}, timeout=PATIENCE) as client:
+        with httpx2.Client(base_url=self.origin, headers={"Origin": self.origin}, timeout=TIMEOUT) as client:
             yield client
 
     def sign_up(self) -> "Person":
@@ -110,7 +110,7 @@ def compile_typescript(project: Path, *options: str) -> str:
         [HERE / "node_modules/.bin/tsc", "--project", project, "--strict", *options],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert done.returncode == 0, done.stdout
@@ -145,7 +145,7 @@ def browse(steps: str, **given: Any) -> Any:
         ["node", str(HERE / "browser.mjs"), steps, json.dumps(given)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE * 2,
+        timeout=TIMEOUT * 2,
         check=False,
     )
     assert done.returncode == 0, done.stderr

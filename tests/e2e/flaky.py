@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
 
-from tests.cli.conftest import PATIENCE
+from tests.cli.conftest import TIMEOUT
 
 
 class Fault(Enum):
@@ -63,7 +63,7 @@ class _Passing(BaseHTTPRequestHandler):
             self._answer(httpx2.Response(503, text="Please wait", headers=headers))
             return
         url, headers = self.way.api + self.path, {**self.headers, "Accept-Encoding": "identity"}
-        answer = httpx2.request(self.command, url, headers=headers, content=body, timeout=PATIENCE)
+        answer = httpx2.request(self.command, url, headers=headers, content=body, timeout=TIMEOUT)
         if fault is not Fault.ANSWER_LOST:
             self._answer(answer, half=fault is Fault.ANSWER_CUT)
 

@@ -12,9 +12,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.better_auth.identity import Expected, sign
+from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
-from tests.cli.conftest import PATIENCE, Serving, Todo
+from tests.cli.conftest import TIMEOUT, Serving, Todo
 from tests.e2e.conftest import CLIENT, USES, compile_typescript
 from tests.e2e.flaky import Fault, Way, flaky
 
@@ -60,7 +60,7 @@ def run(step: str, address: str, *tokens: str, user: str = "", task: int = 0) ->
     """What the step of `client/steps.ts` saw."""
     given = json.dumps({"api": address, "tokens": tokens, "user": user, "id": task})
     done = subprocess.run(
-        ["node", USES / "dist/steps.js", step, given], capture_output=True, text=True, timeout=PATIENCE, check=False
+        ["node", USES / "dist/steps.js", step, given], capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -77,7 +77,7 @@ def test_the_types_are_made_from_the_description() -> None:
         cwd=CLIENT,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert done.returncode == 0, f"renew them with `make client`: {done.stderr}"
@@ -201,7 +201,7 @@ def test_a_deletion_of_nothing_is_told(api: Serving, token: str) -> None:
 def test_an_expired_token_is_replaced_once_and_nothing_is_done_twice(
     api: Serving, todo: Todo, page: httpx2.Client, token: str, user: str, task: int, step: str
 ) -> None:
-    expired = sign(UserId(user), (todo.folder / ".todo/secret").read_text(), Expected(), seconds=-60)
+    expired = sign(UserId(user), (todo.folder / ".todo/secret").read_text(), ExpectedClaims(), seconds=-60)
     with flaky(api.address) as way:
         seen = run(step, way.address, expired, token, task=task)
         refused = run(step, way.address, expired, expired, token, task=task)

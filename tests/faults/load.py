@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import httpx2
 
-from adapters.better_auth.identity import Expected, sign
+from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
 
 Contract = Literal[1, 2]
@@ -73,7 +73,7 @@ class User:
         self.titles: dict[int, str] = {}  # of the tasks that are there, as far as its clients know
         self._http = http
         self._path = "/api/tasks" if contract == 1 else f"/api/{name}/tasks"
-        self._token = sign(UserId(name), secret, Expected(), seconds=3600)
+        self._token = sign(UserId(name), secret, ExpectedClaims(), seconds=3600)
         self._completion: Action = "toggle" if contract == 1 else "complete"
 
     async def create(self) -> Operation:

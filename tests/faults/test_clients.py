@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.better_auth.identity import Expected, sign
+from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
 from tests.faults.load import Load, User
 from tests.faults.program import program
@@ -47,7 +47,7 @@ def use(stage: Stage) -> Use:
 
 
 def token(user: str) -> str:
-    return sign(UserId(user), SECRET, Expected(), seconds=3600)
+    return sign(UserId(user), SECRET, ExpectedClaims(), seconds=3600)
 
 
 def request(user: str, *fields: str, body: bytes = b"") -> bytes:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import httpx2
 import pytest
 
-from tests.cli.conftest import PATIENCE, Todo
+from tests.cli.conftest import TIMEOUT, Todo
 from tests.databases import url
 from tests.faults import history
 from tests.faults.load import CONTRACTS, Load, Operation, load
@@ -122,7 +122,7 @@ Found = TypeVar("Found")
 
 async def until(look: Callable[[], Awaitable[Found]]) -> Found:
     """What is found at last. Raises TimeoutError."""
-    patience = time.monotonic() + PATIENCE
+    patience = time.monotonic() + TIMEOUT
     while not (found := await look()):
         if time.monotonic() > patience:
             raise TimeoutError
@@ -131,7 +131,7 @@ async def until(look: Callable[[], Awaitable[Found]]) -> Found:
 
 
 async def _status(address: str, path: str, user: str | None = None) -> int:
-    async with httpx2.AsyncClient(base_url=address, timeout=PATIENCE, trust_env=False) as client:
+    async with httpx2.AsyncClient(base_url=address, timeout=TIMEOUT, trust_env=False) as client:
         return (await client.get(path)).status_code
 
 

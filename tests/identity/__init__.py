@@ -1,1 +1,1 @@
-"""Whom a token speaks for."""
+"""Verification of tokens, and the cached JWKS."""

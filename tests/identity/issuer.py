@@ -1,4 +1,4 @@
-"""A key server on loopback that behaves as badly as a test wants, and keys to sign with."""
+"""A JWKS endpoint on loopback that misbehaves as a test wants, and keys to sign with."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @cache
 def private_key(algorithm: str, number: int = 0) -> Any:
-    """Another one for each number, made once: RSA keys take a while."""
+    """A different key for each number, generated once: RSA keys take a while."""
     if algorithm == "EdDSA":
         return ed25519.Ed25519PrivateKey.generate()
     if algorithm in ("RS256", "PS256"):
@@ -37,7 +37,7 @@ def public_jwk(algorithm: str, number: int = 0, **more: Any) -> dict[str, Any]:
 
 
 def token(algorithm: str = "EdDSA", number: int = 0, *, kid: str | None = None, **changed: Any) -> str:
-    """A good one; a claim that is set to ... is left out."""
+    """A valid token. A claim set to ... is omitted."""
     now = int(time.time())
     claims = {"sub": "alice", "iat": now, "exp": now + 900, "iss": ORIGIN, "aud": ORIGIN, "email": "a@b.c", **changed}
     headers = {"kid": kid or f"{algorithm}-{number}", "typ": None}
@@ -59,22 +59,28 @@ def answer(body: bytes, status: str = "200 OK", headers: str = "") -> Behaviour:
 
 
 class KeyServer:
-    """Answers every request in the way that `behaviour` says at the time, and counts them."""
+    """Handles each request by its current `behaviour`, and counts them."""
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
-        self.asked = 0
+        self.count = 0
         self.url = ""
-        self.came = asyncio.Event()
+        self._arrived = asyncio.Condition()
+
+    async def requests(self, number: int) -> None:
+        """Returns when so many requests have arrived."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: self.count >= number)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readuntil(b"\r\n\r\n")
-            self.asked += 1
-            self.came.set()
+            async with self._arrived:
+                self.count += 1
+                self._arrived.notify_all()
             await self.behaviour(writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # whoever asked has hung up
+            pass  # the client has hung up
         finally:
             writer.close()
 

@@ -1,4 +1,4 @@
-"""Tokens that were signed with a shared secret (HS256), and everything that only looks like one."""
+"""Tokens signed with a shared secret (HS256), and forgeries."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.better_auth.identity import PUBLIC_SECRET, BetterAuthIdentityProvider, Expected, sign
+from adapters.better_auth.identity import PUBLIC_SECRET, BetterAuthIdentityProvider, ExpectedClaims, sign
 from domain.errors import CredentialsExpired, NotAuthenticated, WrongCredentialType
 from domain.values import UserId
 
@@ -18,11 +18,11 @@ SECRET = "the current secret, of at least 32 bytes"
 PREVIOUS = "the previous secret, of at least 32 bytes"
 ORIGIN = "https://app.example.com"
 
-identity = BetterAuthIdentityProvider([SECRET, PREVIOUS], Expected(ORIGIN, ORIGIN))
+identity = BetterAuthIdentityProvider([SECRET, PREVIOUS], ExpectedClaims(ORIGIN, ORIGIN))
 
 
 def claims(**changed: Any) -> dict[str, Any]:
-    """Of a good token; a claim that is set to ... is left out."""
+    """Claims of a valid token. A claim set to ... is omitted."""
     good = {"sub": "alice", "iat": int(time.time()), "exp": int(time.time()) + 600}
     return {name: value for name, value in {**good, **changed}.items() if value is not ...}
 
@@ -62,20 +62,20 @@ async def test_the_user_is_the_sub(user: str) -> None:
         {"jti": "x"},
     ],
 )
-async def test_a_token_made_by_hand_is_accepted(changed: dict[str, Any]) -> None:
+async def test_a_handmade_token_is_accepted(changed: dict[str, Any]) -> None:
     assert await identity.identify(token(**changed)) == "alice"
 
 
 @pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", None])
-async def test_the_types_of_access_tokens_are_accepted(typ: str | None) -> None:
+async def test_the_typ_of_access_tokens_is_accepted(typ: str | None) -> None:
     assert await identity.identify(token(headers={"typ": typ})) == "alice"
 
 
-async def test_a_key_id_is_not_asked_for_and_not_looked_at() -> None:
+async def test_a_key_id_is_neither_required_nor_read() -> None:
     assert await identity.identify(token(headers={"kid": "../../etc/passwd' OR 1=1"})) == "alice"
 
 
-async def test_the_secret_before_the_current_one_still_works() -> None:
+async def test_tokens_signed_with_the_previous_secret_are_accepted() -> None:
     assert await identity.identify(token(PREVIOUS)) == "alice"
 
 
@@ -90,7 +90,7 @@ async def test_clocks_may_differ_by_thirty_seconds() -> None:
 
 
 async def test_a_development_token_is_accepted() -> None:
-    assert await identity.identify(sign(UserId("me"), SECRET, Expected(ORIGIN, ORIGIN), seconds=60)) == "me"
+    assert await identity.identify(sign(UserId("me"), SECRET, ExpectedClaims(ORIGIN, ORIGIN), seconds=60)) == "me"
 
 
 # Refused
@@ -111,17 +111,17 @@ async def test_a_development_token_is_accepted() -> None:
         {"sub": "x" * 256},
     ],
 )
-async def test_without_a_usable_sub_nobody_is_known(changed: dict[str, Any]) -> None:
+async def test_a_token_without_a_usable_sub_is_refused(changed: dict[str, Any]) -> None:
     assert await refused(token(**changed)) is NotAuthenticated
 
 
 @pytest.mark.parametrize("exp", [..., None, str(2**40), "never", "0", True, [], {}, float("nan"), float("inf")])
-async def test_an_expiry_is_needed_and_must_be_a_number(exp: object) -> None:
+async def test_exp_is_required_and_must_be_a_number(exp: object) -> None:
     assert await refused(_signed({"alg": "HS256"}, claims(exp=exp)))
 
 
 @pytest.mark.parametrize("exp", [0, -1, 1.5])
-async def test_an_expired_token_is_told_apart(exp: float) -> None:
+async def test_an_expired_token_has_an_error_of_its_own(exp: float) -> None:
     assert await refused(token(exp=exp)) is CredentialsExpired
 
 
@@ -148,16 +148,16 @@ async def test_another_issuer_or_audience_is_refused_where_it_is_named(changed: 
     assert await refused(_signed({"alg": "HS256"}, claims(**changed))) is NotAuthenticated
 
 
-async def test_issuer_and_audience_must_be_there_where_the_deployment_demands_them() -> None:
-    strict = BetterAuthIdentityProvider([SECRET], Expected(ORIGIN, "api", frozenset({"iss", "aud"})))
+async def test_issuer_and_audience_are_required_where_they_are_configured() -> None:
+    strict = BetterAuthIdentityProvider([SECRET], ExpectedClaims(ORIGIN, "api", frozenset({"iss", "aud"})))
     assert await strict.identify(token(iss=ORIGIN, aud="api")) == "alice"
     missing: list[dict[str, Any]] = [{}, {"iss": ORIGIN}, {"aud": "api"}, {"iss": ORIGIN, "aud": ORIGIN}]
     for changed in missing:
         assert await refused(token(**changed), strict) is NotAuthenticated
 
 
-async def test_a_token_for_somebody_is_refused_where_nobody_is_expected() -> None:
-    unnamed = BetterAuthIdentityProvider([SECRET], Expected())
+async def test_a_token_with_an_audience_is_refused_where_none_is_expected() -> None:
+    unnamed = BetterAuthIdentityProvider([SECRET], ExpectedClaims())
     assert await unnamed.identify(token(iss="anybody")) == "alice"
     assert await refused(token(aud="somebody"), unnamed) is NotAuthenticated
 
@@ -174,7 +174,7 @@ def _signed(header: object, payload: object, secret: str = SECRET) -> str:
     return f"{signing_input}.{part(signature)}"
 
 
-async def test_the_other_things_that_better_auth_signs_with_the_secret_are_refused() -> None:
+async def test_verification_links_and_cached_cookies_signed_with_the_secret_are_refused() -> None:
     now = int(time.time())
     verification_link = {"email": "a@b.c", "userId": "alice", "iat": now, "exp": now + 600}
     cookie_cache = {"session": {"token": "s" * 32}, "user": {"id": "alice"}, "iat": now, "exp": now + 600}
@@ -183,7 +183,7 @@ async def test_the_other_things_that_better_auth_signs_with_the_secret_are_refus
 
 
 @pytest.mark.parametrize("session", ["a" * 32, "Zz09" * 8, "a" * 32 + ".sig+/=", "a" * 32 + ".c2ln%3D"])
-async def test_a_session_token_is_told_apart_with_a_hint(session: str) -> None:
+async def test_a_session_token_has_an_error_of_its_own_with_a_hint(session: str) -> None:
     with pytest.raises(WrongCredentialType, match="/api/auth/token"):
         await identity.identify(session)
 
@@ -222,7 +222,7 @@ async def test_the_right_secret_with_another_hash_is_refused(alg: str) -> None:
         None,
     ],
 )
-async def test_headers_that_ask_for_more_than_is_understood_are_refused(header: object) -> None:
+async def test_unsupported_and_malformed_headers_are_refused(header: object) -> None:
     assert await refused(_signed(header, claims())) is NotAuthenticated
 
 
@@ -235,7 +235,7 @@ async def test_headers_that_ask_for_more_than_is_understood_are_refused(header: 
         {"x5c": ["MII"]},
     ],
 )
-async def test_keys_in_the_header_are_never_used(header: dict[str, Any]) -> None:
+async def test_keys_in_or_referenced_by_the_header_are_never_used(header: dict[str, Any]) -> None:
     assert await refused(_signed({"alg": "HS256", **header}, claims(), "secret" * 8)) is NotAuthenticated
 
 
@@ -252,7 +252,7 @@ async def test_a_nested_or_encrypted_token_is_refused() -> None:
     assert await refused(f"{part({'alg': 'dir', 'enc': 'A128GCM'})}..{'A' * 16}.AAAA.AAAA") is NotAuthenticated
 
 
-async def test_a_payload_that_is_no_object_is_refused() -> None:
+async def test_a_payload_that_is_not_an_object_is_refused() -> None:
     payloads: list[object] = [[], "alice", 5, None, b"\xff", b"[" * 3000, b"{"]
     for payload in payloads:
         assert await refused(_signed({"alg": "HS256"}, payload)) is NotAuthenticated
@@ -274,7 +274,7 @@ async def test_signed_junk_is_refused(junk: object) -> None:
     await refused(_signed(junk, claims()))
 
 
-async def test_a_very_long_token_is_refused_before_it_is_looked_at() -> None:
+async def test_an_oversized_token_is_refused_without_being_parsed() -> None:
     assert await refused(token(avatar="x" * 8000)) is NotAuthenticated
 
 
@@ -282,11 +282,11 @@ async def test_a_very_long_token_is_refused_before_it_is_looked_at() -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31, PUBLIC_SECRET])
-def test_a_secret_that_is_none_is_refused(secret: str) -> None:
+def test_short_and_publicly_known_secrets_are_refused(secret: str) -> None:
     with pytest.raises(ValueError, match=r"must have|public default") as refusal:
-        BetterAuthIdentityProvider([secret], Expected())
+        BetterAuthIdentityProvider([secret], ExpectedClaims())
     assert not secret or secret not in str(refusal.value)
 
 
 def test_a_secret_is_measured_in_bytes() -> None:
-    BetterAuthIdentityProvider(["é" * 16], Expected())
+    BetterAuthIdentityProvider(["é" * 16], ExpectedClaims())

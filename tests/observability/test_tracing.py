@@ -1,10 +1,10 @@
-"""What a collector receives: OTLP over HTTP, as the OpenTelemetry SDK sends it."""
+"""What a trace collector receives: OTLP over HTTP from the OpenTelemetry SDK."""
 
 import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,13 +12,13 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.cli.conftest import PATIENCE, Todo
+from tests.cli.conftest import Todo, wait_until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 class Collector:
-    """Keeps what it is sent."""
+    """Records what it receives."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -61,7 +61,7 @@ def attributes(span: Span) -> dict[str, object]:
     return {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
 
 
-def test_each_request_has_a_span_that_continues_its_trace_and_tells_nothing_of_users(
+def test_each_request_has_a_span_that_continues_its_trace_and_reveals_nothing_about_users(
     todo: Todo, collector: Collector
 ) -> None:
     with todo.serve(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address) as server:
@@ -94,7 +94,7 @@ def test_each_request_has_a_span_that_continues_its_trace_and_tells_nothing_of_u
     assert traced == [span.trace_id.hex() for span in (created, missing, nowhere)]
 
 
-def test_a_trace_that_cannot_be_read_is_not_quoted_in_the_log(todo: Todo, collector: Collector) -> None:
+def test_a_malformed_trace_state_is_not_quoted_in_the_log(todo: Todo, collector: Collector) -> None:
     with todo.serve(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address) as server:
         for state in ('{"event":"forged"}', "forged" * 1000, "=forged"):
             traced = {"traceparent": f"00-{TRACE}-{PARENT}-01", "tracestate": state}
@@ -104,7 +104,7 @@ def test_a_trace_that_cannot_be_read_is_not_quoted_in_the_log(todo: Todo, collec
     assert [line["event"] for line in lines] == ["request"] * 3
 
 
-def test_a_request_that_the_server_failed_is_an_error(todo: Todo, collector: Collector) -> None:
+def test_the_span_of_a_server_error_is_marked_as_an_error(todo: Todo, collector: Collector) -> None:
     nowhere = {
         "DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app",
         "BETTER_AUTH_SECRET": "a secret of at least thirty-two bytes",
@@ -121,7 +121,7 @@ def test_a_request_that_the_server_failed_is_an_error(todo: Todo, collector: Col
     assert set(collector.services) == {"tasks-of-a-test"}
 
 
-def test_a_collector_that_is_away_holds_up_neither_requests_nor_the_stop(todo: Todo) -> None:
+def test_an_unavailable_collector_delays_neither_requests_nor_shutdown(todo: Todo) -> None:
     with todo.serve(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1") as server:
         assert server.client(todo.token("alice")).get("/api/tasks").status_code == 200
         began = time.monotonic()
@@ -129,7 +129,7 @@ def test_a_collector_that_is_away_holds_up_neither_requests_nor_the_stop(todo: T
         assert time.monotonic() - began < 8
 
 
-def test_a_collector_that_is_away_is_complained_of_once(todo: Todo, collector: Collector) -> None:
+def test_an_unavailable_collector_is_logged_once(todo: Todo, collector: Collector) -> None:
     collector.answers = 400  # so that it is not tried again
     with todo.serve(OTEL_EXPORTER_OTLP_ENDPOINT=collector.address, OTEL_BSP_SCHEDULE_DELAY="50") as server:
         client = server.client()
@@ -138,19 +138,12 @@ def test_a_collector_that_is_away_is_complained_of_once(todo: Todo, collector: C
             wait_until(lambda batches=batches: len(collector.bodies) >= batches)  # type: ignore[misc]
         collector.answers = 200
         client.get("/healthz")
-        wait_until(lambda: "collector available" in (todo.folder / "log").read_text())
+        wait_until(lambda: "trace collector available" in (todo.folder / "log").read_text())
         assert server.stop() == 0
     lines = [json.loads(line) for line in (todo.folder / "log").read_text().splitlines()]
     refused, taken = [line for line in lines if line["event"] != "request"]
     assert "400" in refused["event"]
-    assert (refused["level"], taken["event"]) == ("error", "collector available")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    assert (refused["level"], taken["event"]) == ("error", "trace collector available")
 
 
 def test_without_the_extra_the_log_says_what_is_missing(todo: Todo, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -161,5 +154,5 @@ def test_without_the_extra_the_log_says_what_is_missing(todo: Todo, tmp_path_fac
         assert server.client().get("/healthz").status_code == 200
         assert server.stop() == 0
     [first, *_] = [json.loads(line) for line in (todo.folder / "log").read_text().splitlines()]
-    assert (first["event"], first["level"]) == ("no tracing", "warning")
+    assert (first["event"], first["level"]) == ("tracing disabled", "warning")
     assert "requirements-otel.txt" in first["reason"]

@@ -1,4 +1,4 @@
-"""What a client may write into a socket, and what uvicorn and httptools would let through by themselves."""
+"""Raw bytes on a socket: what uvicorn and httptools alone would let through."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,8 @@ import pytest
 import uvicorn
 from starlette.types import Send
 
-from entrypoints.server import protocol
-from entrypoints.server.protocol import LARGEST_HEAD
-from tests.cli.conftest import PATIENCE, Serving, Todo
+from entrypoints.server.protocol import MAX_HEAD_BYTES, HardenedHttpProtocol
+from tests.cli.conftest import TIMEOUT, Serving, Todo
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +26,9 @@ def token(server: Serving) -> str:
 
 
 def talk(server: Serving, *pieces: bytes) -> bytes:
-    """Everything that the server says until it closes the connection."""
+    """Everything that the server sends until it closes the connection."""
     host, port = server.address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as connection:
         for piece in pieces:
             try:
                 connection.sendall(piece)
@@ -55,7 +54,7 @@ def status(said: bytes) -> int:
     return int(said.split(b" ")[1])
 
 
-def test_a_request_by_hand_is_answered(server: Serving, token: str) -> None:
+def test_a_request_written_by_hand_is_answered(server: Serving, token: str) -> None:
     body = b'{"title": "x"}'
     assert status(talk(server, post(token, f"Content-Length: {len(body)}"), body)) == 201
 
@@ -65,7 +64,7 @@ def test_a_chunked_body_is_read(server: Serving, token: str) -> None:
     assert status(said) == 201
 
 
-def test_a_trailer_is_no_header(server: Serving, token: str) -> None:
+def test_trailers_are_not_merged_into_the_header(server: Serving, token: str) -> None:
     trailer = f"Authorization: Bearer {token}".encode()
     said = talk(
         server, post("", "Transfer-Encoding: chunked", "Trailer: Authorization"), b"0\r\n" + trailer + b"\r\n\r\n"
@@ -80,13 +79,13 @@ def test_a_trailer_is_no_header(server: Serving, token: str) -> None:
 @pytest.mark.parametrize(
     "field",
     [
-        b"X-Long: " + b"x" * LARGEST_HEAD,
+        b"X-Long: " + b"x" * MAX_HEAD_BYTES,
         b"\r\n".join(b"X-%d: %s" % (number, b"x" * 1000) for number in range(40)),
         b"X-Endless: " + b"x" * 5_000_000,
     ],
     ids=["one long", "many", "endless"],
 )
-def test_a_head_of_any_size_is_not_read(server: Serving, field: bytes) -> None:
+def test_a_head_that_is_too_large_is_refused(server: Serving, field: bytes) -> None:
     said = talk(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + field + b"\r\n\r\n")
     assert not said or status(said) == 400
     assert status(talk(server, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) == 200
@@ -112,7 +111,7 @@ def test_a_head_of_any_size_is_not_read(server: Serving, field: bytes) -> None:
         b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_400_and_the_connection_is_closed(server: Serving, request_: bytes) -> None:
+def test_a_malformed_request_is_400_and_the_connection_is_closed(server: Serving, request_: bytes) -> None:
     said = talk(server, request_)
     head, _, body = said.partition(b"\r\n\r\n")
     assert status(said) == 400
@@ -122,7 +121,7 @@ def test_what_is_no_request_is_400_and_the_connection_is_closed(server: Serving,
     assert (problem["status"], problem["code"]) == (400, "malformed_request")
 
 
-def test_a_second_request_hidden_in_a_body_is_not_answered(server: Serving, token: str) -> None:
+def test_a_request_smuggled_in_a_body_is_not_answered(server: Serving, token: str) -> None:
     hidden = b"GET /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + token.encode() + b"\r\n\r\n"
     upgrade = ("Upgrade: h2c", "Connection: Upgrade", f"Content-Length: {len(hidden)}")
     assert talk(server, post(token, *upgrade), hidden).count(b"HTTP/1.1") == 1
@@ -146,7 +145,7 @@ def test_a_connection_is_used_for_many_requests(server: Serving, token: str) -> 
     "forged",
     [b"x\nforged", b"x\rforged", b"\x1b[2Jforged", b'"}\t{"event":"forged', b"\xe2\x80\xa8forged", b"%0aforged%1b[2J"],
 )
-def test_nobody_writes_lines_of_the_log(server: Serving, token: str, forged: bytes) -> None:
+def test_clients_cannot_forge_log_lines(server: Serving, token: str, forged: bytes) -> None:
     log = server._todo.folder / "log"
     before = log.read_text()
     body = b'{"title": "my own ' + forged.replace(b'"', b"'") + b'"}'
@@ -165,25 +164,25 @@ def test_nobody_writes_lines_of_the_log(server: Serving, token: str, forged: byt
         assert secret not in added
 
 
-async def test_a_head_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
-
+async def test_a_connection_whose_head_never_ends_is_closed() -> None:
     async def app(_scope: object, _receive: object, send: Send) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    config = uvicorn.Config(app, http=protocol.Protocol, lifespan="off", log_config=None, timeout_keep_alive=3600)
+    config = uvicorn.Config(app, http=HardenedHttpProtocol, lifespan="off", log_config=None, timeout_keep_alive=3600)
     config.load()
     state = uvicorn.server.ServerState()
     listening = await asyncio.get_running_loop().create_server(
-        lambda: protocol.Protocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+        lambda: HardenedHttpProtocol(config=config, server_state=state, app_state={}, head_timeout=0.05),
+        "127.0.0.1",
+        0,
     )
     whole = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     for sent, answers in ((b"", 0), (whole[:30], 0), (whole + whole[:30], 1)):
         reader, writer = await asyncio.open_connection(*listening.sockets[0].getsockname())
         writer.write(sent)
         with contextlib.suppress(ConnectionResetError):
-            said = await asyncio.wait_for(reader.read(), PATIENCE)
+            said = await asyncio.wait_for(reader.read(), TIMEOUT)
             assert said.count(b"HTTP/1.1 204") == answers
         writer.close()
     listening.close()

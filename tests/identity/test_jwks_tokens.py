@@ -1,4 +1,4 @@
-"""Tokens that were signed with a published key, as Better Auth's jwt plugin hands them out, and what resembles them."""
+"""Tokens signed with a key of the JWKS, as Better Auth's jwt plugin issues them, and forgeries."""
 
 import asyncio
 import base64
@@ -11,8 +11,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from adapters.better_auth.identity import MOST_REMEMBERED, BetterAuthIdentityProvider, Expected
-from adapters.better_auth.jwks import PublishedKeys
+from adapters.better_auth.identity import MAX_REMEMBERED, BetterAuthIdentityProvider, ExpectedClaims
+from adapters.better_auth.jwks import JwksClient
 from domain.errors import CredentialsExpired, IdentityUnavailable, NotAuthenticated
 from tests.identity.issuer import (
     ALGORITHMS,
@@ -31,7 +31,7 @@ EVERYTHING = [public_jwk(algorithm) for algorithm in ALGORITHMS]
 
 
 class Clock:
-    """A clock that a test moves: the wall's time for tokens, any time for keys."""
+    """A clock that a test advances; starts at the real time, which PyJWT uses."""
 
     def __init__(self) -> None:
         self.time = time.time()
@@ -52,15 +52,15 @@ async def server() -> AsyncIterator[KeyServer]:
 
 
 @pytest.fixture
-async def keys(server: KeyServer, clock: Clock) -> AsyncIterator[PublishedKeys]:
-    published = PublishedKeys(server.url, now=clock, timeout=1)
-    yield published
-    await published.close()
+async def keys(server: KeyServer, clock: Clock) -> AsyncIterator[JwksClient]:
+    client = JwksClient(server.url, now=clock, timeout=60)
+    yield client
+    await client.close()
 
 
 @pytest.fixture
-def identity(keys: PublishedKeys, clock: Clock) -> BetterAuthIdentityProvider:
-    return BetterAuthIdentityProvider([SECRET], Expected(ORIGIN, ORIGIN), keys, clock)
+def identity(keys: JwksClient, clock: Clock) -> BetterAuthIdentityProvider:
+    return BetterAuthIdentityProvider([SECRET], ExpectedClaims(ORIGIN, ORIGIN), keys, clock)
 
 
 async def refused(identity: BetterAuthIdentityProvider, bad: str) -> type[NotAuthenticated]:
@@ -77,24 +77,24 @@ def part(content: object) -> str:
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_a_token_of_every_algorithm_of_better_auth_is_accepted(
+async def test_tokens_of_all_algorithms_of_better_auth_are_accepted(
     identity: BetterAuthIdentityProvider, algorithm: str
 ) -> None:
     assert await identity.identify(token(algorithm)) == "alice"
 
 
-async def test_tokens_of_the_secret_and_of_the_keys_are_accepted_side_by_side(
+async def test_tokens_signed_with_the_secret_and_with_jwks_keys_are_accepted_side_by_side(
     identity: BetterAuthIdentityProvider, server: KeyServer
 ) -> None:
     by_secret = jwt.encode({"sub": "bob", "exp": time.time() + 60}, SECRET, "HS256")
     assert await identity.identify(by_secret) == "bob"
-    assert server.asked == 0
+    assert server.count == 0
     assert await identity.identify(token()) == "alice"
 
 
-async def test_a_token_of_the_secret_needs_no_key_server(clock: Clock) -> None:
-    keys = PublishedKeys("http://127.0.0.1:1/jwks", now=clock)
-    identity = BetterAuthIdentityProvider([SECRET], Expected(ORIGIN, ORIGIN), keys, clock)
+async def test_a_token_signed_with_the_secret_needs_no_jwks(clock: Clock) -> None:
+    keys = JwksClient("http://127.0.0.1:1/jwks", now=clock)
+    identity = BetterAuthIdentityProvider([SECRET], ExpectedClaims(ORIGIN, ORIGIN), keys, clock)
     assert await identity.identify(jwt.encode({"sub": "bob", "exp": time.time() + 60}, SECRET, "HS256")) == "bob"
     with pytest.raises(IdentityUnavailable):
         await identity.identify(token())
@@ -124,17 +124,17 @@ async def test_an_audience_may_be_one_of_several(identity: BetterAuthIdentityPro
         {"nbf": int(time.time()) + 600},
     ],
 )
-async def test_issuer_audience_user_and_expiry_must_be_there_and_right(
+async def test_issuer_audience_subject_and_expiry_are_required_and_checked(
     identity: BetterAuthIdentityProvider, changed: dict[str, Any]
 ) -> None:
     assert await refused(identity, token(**changed)) is NotAuthenticated
 
 
-async def test_an_expired_token_is_told_apart(identity: BetterAuthIdentityProvider) -> None:
+async def test_an_expired_token_has_an_error_of_its_own(identity: BetterAuthIdentityProvider) -> None:
     assert await refused(identity, token(exp=int(time.time()) - 60)) is CredentialsExpired
 
 
-async def test_a_cached_session_cookie_is_refused_though_everything_else_fits(
+async def test_a_cached_session_cookie_is_refused_because_of_its_type(
     identity: BetterAuthIdentityProvider,
 ) -> None:
     now = int(time.time())
@@ -143,7 +143,7 @@ async def test_a_cached_session_cookie_is_refused_though_everything_else_fits(
     assert await refused(identity, jwt.encode(claims, private_key("EdDSA"), "EdDSA", headers=headers))
 
 
-async def test_a_token_without_a_key_id_or_with_one_that_nobody_published_is_refused(
+async def test_a_token_without_a_key_id_or_with_an_unknown_one_is_refused(
     identity: BetterAuthIdentityProvider, clock: Clock
 ) -> None:
     nameless = jwt.encode({"sub": "alice", "exp": time.time() + 60}, private_key("EdDSA"), "EdDSA")
@@ -161,7 +161,7 @@ async def test_a_token_signed_with_another_key_is_refused(identity: BetterAuthId
 
 @pytest.mark.parametrize("signed", ALGORITHMS)
 @pytest.mark.parametrize("named", ALGORITHMS)
-async def test_a_key_is_only_good_for_its_own_algorithm(
+async def test_a_key_verifies_its_own_algorithm_only(
     identity: BetterAuthIdentityProvider, signed: str, named: str
 ) -> None:
     if named != signed:
@@ -169,8 +169,8 @@ async def test_a_key_is_only_good_for_its_own_algorithm(
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-async def test_a_public_key_is_never_taken_for_a_secret(identity: BetterAuthIdentityProvider, algorithm: str) -> None:
-    """Algorithm confusion, RFC 8725 section 2.1: everybody knows the public key."""
+async def test_a_public_key_is_never_used_as_a_secret(identity: BetterAuthIdentityProvider, algorithm: str) -> None:
+    """Algorithm confusion, RFC 8725 section 2.1: the public key is no secret."""
     public = private_key(algorithm).public_key()
     forms = [
         public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
@@ -193,7 +193,7 @@ async def test_an_empty_or_zero_signature_is_refused(identity: BetterAuthIdentit
 
 
 @pytest.mark.parametrize("extra", [{"crit": ["x"], "x": 1}, {"crit": ["b64"], "b64": False}])
-async def test_extensions_that_are_not_understood_are_refused(
+async def test_unsupported_critical_extensions_are_refused(
     identity: BetterAuthIdentityProvider, extra: dict[str, Any]
 ) -> None:
     claims = {"sub": "alice", "exp": time.time() + 60, "iss": ORIGIN, "aud": ORIGIN}
@@ -203,7 +203,7 @@ async def test_extensions_that_are_not_understood_are_refused(
 
 
 @pytest.mark.parametrize("embedded", ["jwk", "x5c", "jku", "x5u"])
-async def test_keys_that_a_token_brings_along_are_never_used(
+async def test_keys_embedded_in_or_referenced_by_a_token_are_never_used(
     identity: BetterAuthIdentityProvider, server: KeyServer, embedded: str
 ) -> None:
     value: Any = {"jwk": public_jwk("EdDSA", 7), "x5c": ["MIIB"], "jku": server.url, "x5u": server.url}[embedded]
@@ -212,7 +212,7 @@ async def test_keys_that_a_token_brings_along_are_never_used(
     assert await refused(identity, jwt.encode(claims, private_key("EdDSA", 7), "EdDSA", headers=headers))
 
 
-async def test_a_set_that_holds_a_secret_or_an_algorithm_none_hurts_nobody(
+async def test_a_symmetric_key_or_algorithm_none_in_the_key_set_is_harmless(
     identity: BetterAuthIdentityProvider, server: KeyServer
 ) -> None:
     odd = [{"kty": "oct", "k": "AAAA", "kid": "s", "alg": "HS256"}, {**public_jwk("EdDSA"), "kid": "n", "alg": "none"}]
@@ -232,22 +232,22 @@ async def test_a_header_of_wrong_types_is_refused(identity: BetterAuthIdentityPr
 
 
 @pytest.mark.parametrize("audience", [None, [None], []])
-async def test_where_no_audience_is_known_no_published_token_is_accepted(keys: PublishedKeys, audience: object) -> None:
-    nameless = BetterAuthIdentityProvider([], Expected(ORIGIN, None), keys)
+async def test_without_an_expected_audience_no_jwks_token_is_accepted(keys: JwksClient, audience: object) -> None:
+    nameless = BetterAuthIdentityProvider([], ExpectedClaims(ORIGIN, None), keys)
     assert await refused(nameless, token(aud=audience))
 
 
 # Remembered
 
 
-async def test_a_good_token_is_checked_once(
+async def test_a_valid_token_is_verified_once(
     identity: BetterAuthIdentityProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = token()
     assert await identity.identify(good) == "alice"
 
     def fail(*_: object, **__: object) -> None:
-        raise AssertionError("checked again")
+        raise AssertionError("verified again")
 
     monkeypatch.setattr(jwt, "decode", fail)
     assert await identity.identify(good) == "alice"
@@ -258,19 +258,21 @@ async def test_a_remembered_token_is_forgotten_when_it_expires(
 ) -> None:
     good = token(exp=int(clock.time) + 60)
     assert await identity.identify(good) == "alice"
-    assert good in identity._remembered._good
+    assert good in identity._remembered._users
     clock.time += 61
-    assert await identity.identify(good) == "alice", "checked again, by the wall's clock"
-    assert good not in identity._remembered._good
+    assert await identity.identify(good) == "alice", "verified again, by the real clock"
+    assert good not in identity._remembered._users
 
 
-async def test_a_token_within_the_leeway_is_checked_each_time(identity: BetterAuthIdentityProvider) -> None:
+async def test_a_token_within_the_leeway_is_verified_each_time(identity: BetterAuthIdentityProvider) -> None:
     late = token(exp=int(time.time()) - 5)
     assert await identity.identify(late) == "alice"
-    assert not identity._remembered._good
+    assert not identity._remembered._users
 
 
-async def test_a_token_that_differs_in_one_character_is_another_token(identity: BetterAuthIdentityProvider) -> None:
+async def test_a_token_that_differs_in_one_character_is_not_the_remembered_one(
+    identity: BetterAuthIdentityProvider,
+) -> None:
     good = token()
     assert await identity.identify(good) == "alice"
     head, payload, signature = good.split(".")
@@ -294,11 +296,11 @@ async def test_a_refused_token_is_never_remembered(identity: BetterAuthIdentityP
     ):
         assert await refused(identity, bad)
         assert await refused(identity, bad)
-    assert not identity._remembered._good
+    assert not identity._remembered._users
 
 
 async def test_remembered_tokens_are_forgotten_when_the_keys_change(
-    identity: BetterAuthIdentityProvider, server: KeyServer, keys: PublishedKeys, clock: Clock
+    identity: BetterAuthIdentityProvider, server: KeyServer, keys: JwksClient, clock: Clock
 ) -> None:
     good = token()
     assert await identity.identify(good) == "alice"
@@ -309,8 +311,8 @@ async def test_remembered_tokens_are_forgotten_when_the_keys_change(
     assert await refused(identity, good) is NotAuthenticated
 
 
-async def test_keys_are_fetched_anew_though_only_remembered_tokens_come(
-    identity: BetterAuthIdentityProvider, server: KeyServer, keys: PublishedKeys, clock: Clock
+async def test_remembered_tokens_alone_keep_the_key_set_fresh(
+    identity: BetterAuthIdentityProvider, server: KeyServer, keys: JwksClient, clock: Clock
 ) -> None:
     good = token()
     assert await identity.identify(good) == "alice"
@@ -323,8 +325,8 @@ async def test_keys_are_fetched_anew_though_only_remembered_tokens_come(
     assert await refused(identity, good)
 
 
-async def test_remembered_tokens_outlive_an_outage_and_a_set_that_stays_the_same(
-    identity: BetterAuthIdentityProvider, server: KeyServer, keys: PublishedKeys, clock: Clock
+async def test_remembered_tokens_survive_an_outage_and_an_unchanged_key_set(
+    identity: BetterAuthIdentityProvider, server: KeyServer, keys: JwksClient, clock: Clock
 ) -> None:
     good = token(exp=int(clock.time) + 86_400)
     assert await identity.identify(good) == "alice"
@@ -333,19 +335,26 @@ async def test_remembered_tokens_outlive_an_outage_and_a_set_that_stays_the_same
     clock.time += 601
     server.behaviour = answer(b"", "500 Internal Server Error")
     await keys.refresh()
-    assert good in identity._remembered._good
+    assert good in identity._remembered._users
     assert await identity.identify(good) == "alice"
 
 
-async def test_tokens_of_a_secret_that_was_taken_out_are_refused(keys: PublishedKeys) -> None:
+async def test_tokens_signed_with_a_removed_secret_are_refused(keys: JwksClient) -> None:
     good = jwt.encode({"sub": "bob", "exp": time.time() + 60}, SECRET, "HS256")
-    assert await BetterAuthIdentityProvider([SECRET], Expected(), keys).identify(good) == "bob"
-    assert await refused(BetterAuthIdentityProvider([SECRET[::-1]], Expected(), keys), good)
+    assert await BetterAuthIdentityProvider([SECRET], ExpectedClaims(), keys).identify(good) == "bob"
+    assert await refused(BetterAuthIdentityProvider([SECRET[::-1]], ExpectedClaims(), keys), good)
 
 
-async def test_no_more_than_so_many_tokens_are_remembered(identity: BetterAuthIdentityProvider) -> None:
+async def test_the_number_of_remembered_tokens_is_bounded(identity: BetterAuthIdentityProvider) -> None:
     first = jwt.encode({"sub": "0", "exp": time.time() + 60}, SECRET, "HS256")
-    for number in range(MOST_REMEMBERED + 10):
+    for number in range(MAX_REMEMBERED + 10):
         await identity.identify(jwt.encode({"sub": str(number), "exp": time.time() + 60}, SECRET, "HS256"))
-    assert len(identity._remembered._good) == MOST_REMEMBERED
+    assert len(identity._remembered._users) == MAX_REMEMBERED
     assert await identity.identify(first) == "0"
+
+
+async def test_a_bound_of_zero_switches_remembering_off(keys: JwksClient, clock: Clock) -> None:
+    forgetful = BetterAuthIdentityProvider([SECRET], ExpectedClaims(ORIGIN, ORIGIN), keys, clock, max_remembered=0)
+    good = token()
+    assert [await forgetful.identify(good) for _ in range(3)] == ["alice"] * 3
+    assert (forgetful.remembered, forgetful.verified) == (0, 3)

@@ -1,0 +1,72 @@
+"""What uvicorn starts in each process: the application, with the logs, metrics and traces of its process.
+
+The supervisor of several workers imports this module too, so whatever takes time is imported inside the functions.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from entrypoints.observability import logs
+from entrypoints.observability.request_metrics import RequestCounts
+from entrypoints.server.workers import exit_with_parent
+from entrypoints.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from entrypoints.observability.tracing import Tracing
+
+_log = structlog.get_logger()
+
+
+def application(settings: Settings, metrics_folder: Path | None = None) -> "FastAPI":
+    """The application of this process. Also configures its logging, and makes it stop when its parent dies.
+
+    With `metrics_folder`, requests are counted, and metrics reported through a socket in that folder. Where
+    OTEL_EXPORTER_OTLP_ENDPOINT is set, traces are exported.
+    """
+    from entrypoints.container import Container
+    from entrypoints.http.app import create
+
+    logs.configure()
+    exit_with_parent()
+    container = Container(settings=settings)
+    counts = None if metrics_folder is None else RequestCounts()
+    tracing = _tracing()
+    app = create(container, counts=counts, tracing=tracing.middleware if tracing else None)
+    if metrics_folder and counts:
+        from entrypoints.observability.collectors import reporting
+
+        _extend_lifespan(app, lambda: reporting(container, counts, metrics_folder))
+    if tracing:
+        _extend_lifespan(app, tracing.flushed)
+    return app
+
+
+def _tracing() -> "Tracing | None":
+    if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        return None
+    try:
+        from entrypoints.observability.tracing import Tracing
+    except ModuleNotFoundError:
+        reason = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but requirements-otel.txt is not installed"
+        _log.warning("tracing disabled", reason=reason)
+        return None
+    return Tracing()
+
+
+def _extend_lifespan(app: "FastAPI", context: Callable[[], AbstractAsyncContextManager[None]]) -> None:
+    """Enters the context before the application starts, and leaves it after the application has stopped."""
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: "FastAPI") -> AsyncIterator[Any]:
+        async with context(), inner(app) as state:
+            yield state
+
+    app.router.lifespan_context = lifespan

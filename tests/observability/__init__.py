@@ -1,0 +1,1 @@
+"""Metrics as Prometheus scrapes them, traces as a collector receives them."""

@@ -1,0 +1,3 @@
+from tests.cli.conftest import todo
+
+__all__ = ["todo"]

@@ -1,0 +1,71 @@
+"""What changes in the process while a server runs, and is restored afterwards."""
+
+import gc
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from starlette.responses import Response
+from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess, multiprocess
+
+from entrypoints.server.server import GracefulServer
+from entrypoints.server.workers import Workers
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    handlers = {number: signal.getsignal(number) for number in multiprocess.SIGNALS}
+    yield
+    gc.unfreeze()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound
+
+
+async def test_garbage_collection_is_off_while_the_application_loads_and_spares_it_afterwards(
+    listener: socket.socket,
+) -> None:
+    enabled: list[bool] = []
+    frozen = gc.get_freeze_count()
+
+    def load() -> ASGIApp:
+        enabled.append(gc.isenabled())
+        return Response()
+
+    def on_listening() -> None:
+        enabled.append(gc.isenabled())
+        assert gc.get_freeze_count() > frozen
+        server.should_exit = True
+
+    config = uvicorn.Config(load, factory=True, interface="asgi3", lifespan="off", log_config=None)
+    server = GracefulServer(config, on_listening)
+    await server.serve([listener])
+    assert enabled == [False, True]
+    assert gc.isenabled()
+
+
+def test_uvicorn_s_worker_class_is_replaced_only_while_the_supervisor_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = multiprocess.Process
+    used: list[type] = []
+
+    def run(_: Multiprocess) -> None:
+        used.append(multiprocess.Process)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Multiprocess, "run", run)
+    supervisor = Workers(uvicorn.Config("never.loaded:app", workers=2, log_config=None), [], lambda: None)
+    assert multiprocess.Process is original
+    with pytest.raises(KeyboardInterrupt):
+        supervisor.run()
+    assert issubclass(used[0], original)
+    assert used[0] is not original
+    assert multiprocess.Process is original
