@@ -18,6 +18,7 @@ from entrypoints.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.middleware import Middleware
 
     from entrypoints.observability.tracing import Tracing
 
@@ -38,7 +39,7 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> "Fast
     container = Container(settings=settings)
     counts = None if metrics_folder is None else RequestCounts()
     tracing = _tracing()
-    app = create(container, counts=counts, tracing=tracing.middleware if tracing else None)
+    app = create(container, counts=counts, tracing=_tracing_middleware(tracing) if tracing else None)
     if metrics_folder and counts:
         from entrypoints.observability.collectors import reporting
 
@@ -58,6 +59,14 @@ def _tracing() -> "Tracing | None":
         _log.warning("tracing disabled", reason=reason)
         return None
     return Tracing()
+
+
+def _tracing_middleware(tracing: "Tracing") -> "Middleware":
+    from starlette.middleware import Middleware
+
+    from entrypoints.http.middleware import tracing as middleware
+
+    return Middleware(middleware.Tracing, provider=tracing.provider)
 
 
 def _extend_lifespan(app: "FastAPI", context: Callable[[], AbstractAsyncContextManager[None]]) -> None:

@@ -52,9 +52,7 @@ class HardenedHttpProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (
-            self._in_head
-        ):  # otherwise it is a trailer, which must not be merged into the header (RFC 9110 section 6.5.1)
+        if self._in_head:  # a trailer must not be merged into the header (RFC 9110 section 6.5.1)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -75,7 +73,7 @@ class HardenedHttpProtocol(HttpToolsProtocol):
         problem = problem_body(ErrorSpec(400, "malformed_request", msg), request_id)
         head = (
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            f"Content-Length: {len(problem)}\r\nX-Request-ID: {request_id}\r\n\r\n"
+            f"Content-Length: {len(problem)}\r\nX-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\n\r\n"
         )
         self.transport.write(head.encode() + problem)
         self.transport.close()

@@ -116,6 +116,7 @@ def test_a_malformed_request_is_400_and_the_connection_is_closed(server: Serving
     head, _, body = said.partition(b"\r\n\r\n")
     assert status(said) == 400
     assert b"Connection: close" in head
+    assert b"X-Content-Type-Options: nosniff" in head
     problem = json.loads(body)
     assert problem.keys() == {"status", "title", "code", "detail", "error", "request_id"}
     assert (problem["status"], problem["code"]) == (400, "malformed_request")
