@@ -129,7 +129,7 @@ def _duplicates(operations: Iterable[Operation]) -> Iterator[str]:
     for operation in operations:
         for task in _shown(operation):
             ids.setdefault(_name(task["title"]), set()).add((task["id"], task["created_at"]))
-    return (f"{name} is there more than once: {found}" for name, found in ids.items() if len(found) > 1)
+    return (f"{name} exists more than once: {found}" for name, found in ids.items() if len(found) > 1)
 
 
 def _out_of_order(operations: Sequence[Operation]) -> Iterator[str]:
@@ -213,14 +213,14 @@ def linearizable(steps: Sequence[Step]) -> bool:
 
 def _next(steps: Sequence[Step], taken: int, state: State | None) -> list[tuple[int, State | None]]:
     """The possible next steps, as paths: a step must not begin after the end of one that is not taken yet."""
-    found, equivalent, deadline = [], set(), inf
+    found, equivalent, earliest_end = [], set(), inf
     for index in range((~taken & taken + 1).bit_length() - 1, len(steps)):
         step = steps[index]
-        if step.began > deadline:
+        if step.began > earliest_end:
             break
         if taken >> index & 1 or step.effect in equivalent:
             continue
-        deadline = min(deadline, step.ended)
+        earliest_end = min(earliest_end, step.ended)
         if not step.acknowledged:
             equivalent.add(step.effect)  # it makes no difference which of them took effect
         for after in step.after(state):

@@ -136,8 +136,8 @@ class Load:
     def __init__(self, address: str, contract: Contract, secret: str, name: str) -> None:
         self.contract = contract
         self._working = True
-        self._awake, self._idle = asyncio.Event(), asyncio.Event()
-        self._awake.set()
+        self._running, self._idle = asyncio.Event(), asyncio.Event()
+        self._running.set()
         self._idle.set()
         self._in_flight = 0
         self._http = httpx2.AsyncClient(
@@ -160,7 +160,7 @@ class Load:
     async def _repeat(self, client: "_Client") -> None:
         while self._working:
             await client.pause()
-            await self._awake.wait()
+            await self._running.wait()
             self._in_flight += 1
             self._idle.clear()
             await client.send_request()
@@ -168,17 +168,17 @@ class Load:
             if not self._in_flight:
                 self._idle.set()
 
-    async def sleep(self) -> None:
+    async def pause(self) -> None:
         """Pauses the load. Returns when no request is in flight."""
-        self._awake.clear()
+        self._running.clear()
         await self._idle.wait()
 
-    def wake(self) -> None:
-        self._awake.set()
+    def resume(self) -> None:
+        self._running.set()
 
     def stop(self) -> None:
         self._working = False
-        self.wake()
+        self.resume()
 
     def guest(self, name: str) -> User:
         """Another user, without clients: only the test sends requests as this user. They count in the history."""

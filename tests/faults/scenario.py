@@ -131,11 +131,11 @@ class Fault:
 
     async def pause_load(self) -> None:
         """Sends no requests until `resume_load`."""
-        await asyncio.gather(*(load_.sleep() for load_ in self.loads))
+        await asyncio.gather(*(load_.pause() for load_ in self.loads))
 
     def resume_load(self) -> None:
         for load_ in self.loads:
-            load_.wake()
+            load_.resume()
 
     def begins(self) -> None:
         self.began = asyncio.get_running_loop().time()
@@ -183,7 +183,7 @@ class Stage:
             violations = history.violations(everything, load_.contract)
             if missed or violations:
                 broken += [f"contract {load_.contract}: {words}" for words in [*missed, *violations, *_slow(figures)]]
-            wrong = [f"not: {words}" for words in [*missed, *(["possible histories"] if violations else [])]]
+            wrong = [f"not: {words}" for words in [*missed, *(["linearizable"] if violations else [])]]
             self.rows.append(_row(name, fault, figures, load_.contract, "; ".join(wrong) or "held"))
         if broken:
             broken.append(f"the test process itself was delayed by up to {fault.late:.2f} s")

@@ -44,7 +44,7 @@ async def check(
     """
     broken = [*missed]
     for load_ in loads:
-        await load_.sleep()
+        await load_.pause()
         load_._http.base_url = httpx2.URL(stage.address)
         await asyncio.gather(*(user.list() for user in load_.users))
         wrong = [c for c in history.violations(load_.operations, load_.contract) if "got None" not in c]
@@ -130,7 +130,7 @@ async def until(condition: Callable[[], Awaitable[Found]]) -> Found:
     return found
 
 
-async def _status(address: str, path: str, user: str | None = None) -> int:
+async def _status(address: str, path: str) -> int:
     async with httpx2.AsyncClient(base_url=address, timeout=PATIENCE, trust_env=False) as client:
         return (await client.get(path)).status_code
 
