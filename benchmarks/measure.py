@@ -115,7 +115,7 @@ HEAD = (
 
 
 def _line(case: Case, name: str, measured: Measurement) -> str:
-    words = f"{case.scenario:<6}{case.connections:>4} {case.operation:<9} {name:<9}"
-    words += f"{measured.server:7.0f} + {measured.database:4.0f} us {measured.throughput:8.0f}/s"
-    words += f"   p50 {measured.p50:7.2f}  p99 {measured.p99:7.2f} ms {measured.memory:5.0f} MB"
-    return words + (f"   {measured.failed:.0f} FAILED" if measured.failed else "")
+    line = f"{case.scenario:<6}{case.connections:>4} {case.operation:<9} {name:<9}"
+    line += f"{measured.server:7.0f} + {measured.database:4.0f} us {measured.throughput:8.0f}/s"
+    line += f"   p50 {measured.p50:7.2f}  p99 {measured.p99:7.2f} ms {measured.memory:5.0f} MB"
+    return line + (f"   {measured.failed:.0f} FAILED" if measured.failed else "")

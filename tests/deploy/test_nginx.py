@@ -60,7 +60,7 @@ async def test_a_long_list_reaches_a_slow_client_without_a_temporary_file(
 
 
 @asynccontextmanager
-async def _hanging_up() -> AsyncIterator[tuple[int, list[bytes]]]:
+async def _closing_server() -> AsyncIterator[tuple[int, list[bytes]]]:
     """A server that closes every connection after the request line; yields its port and the request lines."""
     request_lines: list[bytes] = []
 
@@ -77,8 +77,8 @@ async def test_only_idempotent_requests_are_retried_on_the_other_server(
     tmp_path: Path, method: str, times: int
 ) -> None:
     async with (
-        _hanging_up() as (first, first_requests),
-        _hanging_up() as (second, second_requests),
+        _closing_server() as (first, first_requests),
+        _closing_server() as (second, second_requests),
         nginx(tmp_path / "nginx", first, second) as proxy,
         httpx2.AsyncClient(base_url=proxy.address, trust_env=False) as client,
     ):
@@ -90,7 +90,7 @@ async def test_only_idempotent_requests_are_retried_on_the_other_server(
 
 async def test_a_write_goes_to_the_other_server_if_the_first_refuses_connections(tmp_path: Path) -> None:
     async with (
-        _hanging_up() as (second, request_lines),
+        _closing_server() as (second, request_lines),
         nginx(tmp_path / "nginx", free_port(), second) as proxy,
         httpx2.AsyncClient(base_url=proxy.address, trust_env=False) as client,
     ):
