@@ -1,1 +1,1 @@
-"""What a request costs, beside other servers that do the same on the same database in the same run."""
+"""Benchmarks: CPU per request, throughput and latency, compared with other servers on the same database."""

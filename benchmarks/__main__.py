@@ -1,4 +1,4 @@
-"""`make bench`. Everything that is started here is ended here, also by Ctrl+C."""
+"""`make bench`. Everything that is started here is stopped here, also after Ctrl+C."""
 
 import signal
 import sys
@@ -24,7 +24,7 @@ def _names(text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
     chosen = tuple(word.strip() for word in text.split(",")) if text else allowed
     for word in chosen:
         if word not in allowed:
-            raise typer.BadParameter(f"{word} is none of {', '.join(allowed)}")
+            raise typer.BadParameter(f"{word} is not one of {', '.join(allowed)}")
     return chosen
 
 
@@ -34,36 +34,36 @@ def run(
     servers: Annotated[str, typer.Option(help=f"Servers: {','.join(COMMANDS)}")] = "",
     connections: Annotated[str, typer.Option(help=f"Connections: {','.join(CONNECTIONS)}")] = "",
     scenarios: Annotated[str, typer.Option(help=f"Scenarios: {','.join(TABLES)}")] = "",
-    seconds: Annotated[int, typer.Option(help="Of each measurement.", min=1)] = 3,
-    rounds: Annotated[int, typer.Option(help="Of which the median counts.", min=1)] = 3,
+    seconds: Annotated[int, typer.Option(help="Duration of each measurement.", min=1)] = 3,
+    rounds: Annotated[int, typer.Option(help="Rounds; the median counts.", min=1)] = 3,
 ) -> None:
-    """Measure all servers side by side. A complete run renews docs/explanation/performance.md and its chart."""
-    everything = not any((only, servers, connections, scenarios))
+    """Measure all servers side by side. A complete run rewrites docs/explanation/performance.md and its chart."""
+    complete = not any((only, servers, connections, scenarios))
     names, tables = _names(servers, tuple(COMMANDS)), _names(scenarios, TABLES)
     chosen = [
         replace(
             scenario,
-            operations=[each for each in scenario.operations if each in _names(only, OPERATIONS)],
-            connections=[each for each in scenario.connections if str(each) in _names(connections, CONNECTIONS)],
+            operations=[operation for operation in scenario.operations if operation in _names(only, OPERATIONS)],
+            connections=[number for number in scenario.connections if str(number) in _names(connections, CONNECTIONS)],
         )
         for scenario in SCENARIOS
         if scenario.name in tables
     ]
     results: Results = {}
     typer.echo(HEAD)
-    with issuing() as issuer, databases("bench") as [made]:
-        bench = Bench(made, issuer)
+    with issuing() as issuer, databases("bench") as [database]:
+        bench = Bench(database, issuer)
         for scenario in chosen:
             if scenario.operations and scenario.connections:
-                results |= bench.run(scenario, names, rounds=rounds, seconds=seconds, say=typer.echo)
+                results |= bench.run(scenario, names, rounds=rounds, seconds=seconds, echo=typer.echo)
         starts = {name: bench.starts(name, typer.echo) for name in names if "start" in tables}
     typer.echo("\n" + report.targets(results, starts))
-    if everything:
+    if complete:
         report.write(results, starts, rounds, seconds)
 
 
 def main() -> None:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves contexts, unlike the default
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # closes contexts, unlike the default
     app()
 
 

@@ -1,8 +1,8 @@
-"""The chart of docs/explanation/performance.md: CPU for each request, as bars. Readable on light and dark pages."""
+"""The bar chart of docs/explanation/performance.md: CPU per request. Readable on light and dark pages."""
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.measure import Case, Measured, Results
+from benchmarks.measure import Case, Measurement, Results
 
 OPERATIONS = {
     "get": "get one",
@@ -35,7 +35,7 @@ _STYLE = """
 
 
 def draw(results: Results, connections: int = 32) -> str:
-    """An SVG. The bars of the slowest are cut where they would make all others too small to see."""
+    """An SVG. The bars of the slowest server are cut off, which would make the others too small to compare."""
     groups = {op: results[Case("near", op, connections)] for op in OPERATIONS}
     longest = max(measured.total for group in groups.values() for name, measured in group.items() if name != "tutorial")
     scale, y = (WIDTH - LEFT - RIGHT) / (1.12 * longest), TOP
@@ -54,18 +54,18 @@ def _head(height: int, connections: int) -> Sequence[str]:
         '<g class="ours"><rect class="server" x="0" y="34" width="12" height="12" rx="2"/>',
         '<rect class="database" x="96" y="34" width="12" height="12" rx="2"/></g>',
         '<text x="18" y="44">the server</text><text x="114" y="44">PostgreSQL</text>',
-        '<text x="206" y="44">less is better; every request has its token checked and is answered in full</text>',
+        '<text x="206" y="44">lower is better; every server verifies every token and sends complete responses</text>',
     ]
 
 
-def _group(operation: str, group: Mapping[str, Measured], top: int, scale: float) -> Sequence[str]:
+def _group(operation: str, group: Mapping[str, Measurement], top: int, scale: float) -> Sequence[str]:
     lines = [f'<text class="operation" x="0" y="{top + BAR - 2}">{OPERATIONS[operation]}</text>']
-    for place, name in enumerate(name for name in SERVERS if name in group):
-        lines += _bar(name, group[name], top + place * STEP, scale)
+    for number, name in enumerate(name for name in SERVERS if name in group):
+        lines += _bar(name, group[name], top + number * STEP, scale)
     return lines
 
 
-def _bar(name: str, measured: Measured, y: int, scale: float) -> Sequence[str]:
+def _bar(name: str, measured: Measurement, y: int, scale: float) -> Sequence[str]:
     room = WIDTH - LEFT - RIGHT
     cut = measured.total * scale > room
     server = min(measured.server * scale, room - 24 if cut else room)

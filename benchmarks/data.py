@@ -1,4 +1,4 @@
-"""The database that all servers share, and what is in it."""
+"""The database that all servers share, and its tasks."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).with_name(".data") / "postgres"
 CALLERS = 200  # of each kind
 SMALL, LARGE = 2500, 500  # owners of 20 and of 100 tasks: 100,000 tasks in all
 
-# Durable, as PostgreSQL is by itself. Nothing that it does on its own account starts in the middle of a measurement.
+# Durable, as by default; but no background work starts in the middle of a measurement.
 _QUIET = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "16GB"}
 _INSERT = """
     INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at) OVERRIDING SYSTEM VALUE
@@ -30,14 +30,14 @@ _INSERT = """
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Somebody who calls, and which tasks are theirs."""
+    """A caller and the IDs of their tasks."""
 
     user_id: str
     tasks: Sequence[int]
 
 
 class Database:
-    """One on a server of our own. `process` is the postmaster, `socket` the folder of its socket."""
+    """A database on our private server. `process` is the postmaster, `socket` the directory of its socket."""
 
     def __init__(self, server: str, name: str) -> None:
         self.name = name
@@ -46,17 +46,17 @@ class Database:
         self.process = int((FOLDER / "postmaster.pid").read_text().split()[0])
 
     def execute(self, *statements: str) -> None:
-        """One after the other, each committed by itself."""
+        """Executes the statements in order, in autocommit mode."""
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
 
     def insert(self, owner: str, tasks: int, above: int = 0) -> None:
-        """Tasks `above` + 1 to `above` + `tasks`; `owner` is SQL that says whose task number `n` is."""
+        """Inserts tasks with IDs from `above` + 1. `owner` is an SQL expression for the owner of task number `n`."""
         self.execute(_INSERT.format(owner=owner, tasks=tasks, above=above))
 
     def settle(self) -> None:
-        """Statistics, the next id, and everything on disk."""
+        """Sets the ID sequence, updates statistics, and writes everything to disk."""
         self.execute(
             "SELECT setval(pg_get_serial_sequence('tasks', 'id'), (SELECT max(id) FROM tasks))",
             "VACUUM ANALYZE tasks",
@@ -64,23 +64,23 @@ class Database:
         )
 
     def tidy(self) -> None:
-        """Back to what was there before a measurement: created tasks and old versions are gone."""
+        """Removes the tasks and dead rows that a measurement has left."""
         self.execute("DELETE FROM tasks WHERE user_id LIKE 'writer-%'", "VACUUM tasks")
 
 
 @contextmanager
 def databases(*names: str) -> Iterator[Sequence[Database]]:
-    """Empty ones, with the schema of our migrations; gone when the context closes."""
+    """Empty databases with the schema of our migrations, dropped when the context closes."""
     with local_postgres.running(FOLDER) as server:
         _on(server, *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in _QUIET.items()))
         _on(server, "SELECT pg_reload_conf()")
         drop = [f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names]
         _on(server, *drop, *(f"CREATE DATABASE {name}" for name in names))
         try:
-            made = [Database(server, name) for name in names]
-            for each in made:
-                schema.migrate(each.conninfo)
-            yield made
+            created = [Database(server, name) for name in names]
+            for database in created:
+                schema.migrate(database.conninfo)
+            yield created
         finally:
             _on(server, *drop)
     shutil.rmtree(FOLDER)  # gigabytes of write-ahead log
@@ -92,11 +92,12 @@ def _on(server: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def fill(into: Database) -> dict[str, Sequence[Owner]]:
-    """The 100,000 tasks, each owner's spread over the table. Some owners of each kind, and writers, who have none."""
-    into.insert(f"'small-' || (n - 1) % {SMALL}", 20 * SMALL)
-    into.insert(f"'large-' || (n - 1) % {LARGE}", 100 * LARGE, above=20 * SMALL)
-    into.settle()
+def fill(database: Database) -> dict[str, Sequence[Owner]]:
+    """Inserts 100,000 tasks, those of each owner spread over the table. Returns some owners of each kind, and writers,
+    who have no tasks."""
+    database.insert(f"'small-' || (n - 1) % {SMALL}", 20 * SMALL)
+    database.insert(f"'large-' || (n - 1) % {LARGE}", 100 * LARGE, above=20 * SMALL)
+    database.settle()
     return {
         "small": [_owner("small", k, range(k + 1, 20 * SMALL + 1, SMALL)) for k in _some_of(SMALL)],
         "large": [_owner("large", k, range(20 * SMALL + k + 1, 100_001, LARGE)) for k in _some_of(LARGE)],

@@ -1,6 +1,6 @@
-"""A database that is further away: passes bytes on to a socket of PostgreSQL's, 2.5 ms late in each direction.
+"""Proxy that simulates a distant database: delays bytes to and from PostgreSQL by 2.5 ms in each direction.
 
-python -m benchmarks.delay SOCKET: prints its port, and runs until it is ended.
+python -m benchmarks.delay SOCKET: prints its port, and runs until it is terminated.
 """
 
 import socket
@@ -13,7 +13,7 @@ SECONDS = 0.0025  # in each direction
 
 
 class Delay:
-    """Cheap, because it takes its share of the cores: a few microseconds for each piece of data, and no event loop."""
+    """Uses a few microseconds for each chunk, without an event loop, because it shares the cores with the servers."""
 
     def __init__(self, listener: socket.socket, to: str) -> None:
         self._listener, self._to = listener, to
@@ -21,7 +21,7 @@ class Delay:
         self._late: deque[tuple[float, socket.socket, bytes]] = deque()
 
     def run(self) -> None:
-        # select(2) waits for microseconds; epoll, as Python has it, for whole milliseconds.
+        # select(2) has a resolution of microseconds; Python's epoll has one of milliseconds.
         while True:
             for ready in select([self._listener, *self._other], (), (), self._until_next())[0]:
                 if ready is self._listener:
@@ -54,7 +54,7 @@ class Delay:
             _, end, data = self._late.popleft()
             try:
                 end.sendall(data) if data else end.shutdown(socket.SHUT_WR)
-            except OSError:  # it has hung up
+            except OSError:  # the peer has disconnected
                 continue
 
 

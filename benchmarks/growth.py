@@ -1,6 +1,6 @@
-"""`make bench-growth`: what a thousand times as many tasks change, and what one very long list does to everybody else.
+"""`make bench-growth`: the effect of a thousand times as many tasks, and of one very long list on other requests.
 
-Three databases at once, each with a server of ours, so that their measurements can take turns.
+Three databases and servers run at once, so that their measurements can be interleaved.
 """
 
 import signal
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import typer
 
-from benchmarks import longlist, plans, report
+from benchmarks import long_list, plans, report
 from benchmarks.data import CALLERS, Database, Owner, databases
 from benchmarks.load import write_callers
-from benchmarks.measure import Case, Contestant, Measured, Results, in_turn
-from benchmarks.servers import Position, serving
+from benchmarks.measure import Case, Measurement, Results, SystemUnderTest, measure_interleaved
+from benchmarks.servers import DatabaseAddress, serving
 from benchmarks.tokens import Issuer, issuing
 
 SIZES = {"10 k": 10_000, "1 M": 1_000_000, "10 M": 10_000_000}
@@ -26,7 +26,7 @@ ROUNDS, SECONDS = 3, 3
 
 
 def grow(database: Database, tasks: int) -> Mapping[str, Sequence[Owner]]:
-    """Owners of 20 tasks each, spread over the whole table. The key is made afterwards, as a restored backup has it."""
+    """Inserts owners of 20 tasks each. The primary key is created afterwards, as when restoring a backup."""
     owners = tasks // 20
     database.execute("ALTER TABLE tasks DROP CONSTRAINT tasks_pkey")
     database.insert(f"'small-' || (n - 1) % {owners}", tasks)
@@ -41,37 +41,37 @@ def grow(database: Database, tasks: int) -> Mapping[str, Sequence[Owner]]:
 
 
 @contextmanager
-def _contestants(
-    made: Sequence[Database], owners: Sequence[Mapping[str, Sequence[Owner]]], issuer: Issuer
-) -> Iterator[Sequence[Contestant]]:
+def _systems(
+    created: Sequence[Database], owners: Sequence[Mapping[str, Sequence[Owner]]], issuer: Issuer
+) -> Iterator[Sequence[SystemUnderTest]]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        contestants = []
-        for name, database, those in zip(SIZES, made, owners, strict=True):
+        systems = []
+        for name, database, members in zip(SIZES, created, owners, strict=True):
             callers = folder / database.name
-            write_callers(callers, those, issuer, "HS256")
-            server = stack.enter_context(serving("ours", Position(database.name, database.socket), issuer))
-            contestants.append(Contestant(name, server, database, callers))
-        yield contestants
+            write_callers(callers, members, issuer, "HS256")
+            server = stack.enter_context(serving("ours", DatabaseAddress(database.name, database.socket), issuer))
+            systems.append(SystemUnderTest(name, server, database, callers))
+        yield systems
 
 
 def main() -> None:
-    """Measures, prints, and renews its part of docs/explanation/performance.md."""
-    with issuing() as issuer, databases(*(f"bench_{tasks}" for tasks in SIZES.values())) as made:
+    """Measures, prints, and rewrites its block of docs/explanation/performance.md."""
+    with issuing() as issuer, databases(*(f"bench_{tasks}" for tasks in SIZES.values())) as created:
         owners = []
-        for database, (name, tasks) in zip(made, SIZES.items(), strict=True):
+        for database, (name, tasks) in zip(created, SIZES.items(), strict=True):
             typer.echo(f"filling {name} ...")
             owners.append(grow(database, tasks))
-        with _contestants(made, owners, issuer) as contestants:
+        with _systems(created, owners, issuer) as systems:
             results: Results = {}
             for operation in OPERATIONS:
                 case = Case("growth", operation, CONNECTIONS)
-                results[case] = in_turn(case, contestants, rounds=ROUNDS, seconds=SECONDS, say=typer.echo)
-        used = plans.used(made[-1], owners[-1]["small"][0], issuer)
-        long = longlist.measure(made[1], owners[1], issuer)
-    text = "\n\n".join([_table(results), plans.text(used), longlist.text(long)])
+                results[case] = measure_interleaved(case, systems, rounds=ROUNDS, seconds=SECONDS, echo=typer.echo)
+        used = plans.used(created[-1], owners[-1]["small"][0], issuer)
+        long = long_list.measure(created[1], owners[1], issuer)
+    text = "\n\n".join([_table(results), plans.text(used), long_list.text(long)])
     typer.echo(text)
-    report.replace_between_marks("growth", text)
+    report.replace_block("growth", text)
 
 
 def _table(results: Results) -> str:
@@ -84,14 +84,14 @@ def _table(results: Results) -> str:
     return report.table(head, rows)
 
 
-def _figures(operation: str, size: str, measured: Measured, smallest: Measured) -> list[str]:
+def _figures(operation: str, size: str, measured: Measurement, smallest: Measurement) -> list[str]:
     if measured.failed:
-        return [operation, size, f"**{measured.failed:.0f} unanswered**", *[""] * 6]
+        return [operation, size, f"**{measured.failed:.0f} failed**", *[""] * 6]
     cost = [f"{figure:.0f}" for figure in (measured.server, measured.database, measured.total)]
     speed = [f"{measured.throughput:.0f}", f"{measured.p50:.2f}", f"{measured.p99:.2f}"]
     return [operation, size, *cost, f"{measured.total / smallest.total:.2f}", *speed]
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves contexts, unlike the default
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # closes contexts, unlike the default
     main()

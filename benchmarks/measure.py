@@ -1,5 +1,5 @@
-"""One measurement, and rounds of them: within a round everybody has a turn, so that whatever else the machine does
-hits all alike."""
+"""Measurements, interleaved in rounds: every server is measured once per round, so that other load on the machine
+affects all of them alike."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from statistics import median
 from benchmarks import accounting
 from benchmarks.data import Database
 from benchmarks.load import load
-from benchmarks.servers import Server
+from benchmarks.servers import ServerProcess
 
 WARM_UP_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured."""
+    """What is measured: an operation in a scenario."""
 
     scenario: str
     operation: str
@@ -24,9 +24,9 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """Microseconds of CPU for each request, requests a second, milliseconds, MiB; how many were refused or not
-    answered at all."""
+class Measurement:
+    """CPU per request in microseconds (server, database), requests a second, latencies in milliseconds, MiB; `failed`
+    counts error responses and requests without a response."""
 
     server: float
     database: float
@@ -41,70 +41,71 @@ class Measured:
         return self.server + self.database
 
 
-Results = dict[Case, dict[str, Measured]]
-"""By case and server."""
+Results = dict[Case, dict[str, Measurement]]
+"""Measurements by case and server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Contestant:
-    """A server, the database that it works on, and the file of those who call."""
+class SystemUnderTest:
+    """A server, its database, and the file of callers."""
 
     name: str
-    server: Server
+    server: ServerProcess
     database: Database
     callers: Path
 
-    def measure(self, case: Case, seconds: int, seed: int) -> Measured:
-        """Begins with everything at rest, and without what was created before."""
+    def measure(self, case: Case, seconds: int, seed: int) -> Measurement:
+        """Starts when both processes are idle, without tasks created by earlier measurements."""
         self.database.tidy()
         accounting.wait_until_idle(self.server.process, self.database.process)
-        server, database = self._spent()
-        asked = (self.server.url, case.operation, self.callers)
-        answered = load(*asked, connections=case.connections, seconds=seconds, seed=seed)
-        server, database = self._spent()[0] - server, self._spent()[1] - database
-        self.server.forget_log()
-        return Measured(
-            server=server / max(answered.requests, 1) * 1e6,
-            database=database / max(answered.requests, 1) * 1e6,
-            throughput=answered.requests / answered.seconds,
-            p50=answered.p50,
-            p99=answered.p99,
+        server, database = self._cpu()
+        result = load(
+            self.server.url, case.operation, self.callers, connections=case.connections, seconds=seconds, seed=seed
+        )
+        server, database = self._cpu()[0] - server, self._cpu()[1] - database
+        self.server.truncate_log()
+        return Measurement(
+            server=server / max(result.requests, 1) * 1e6,
+            database=database / max(result.requests, 1) * 1e6,
+            throughput=result.requests / result.seconds,
+            p50=result.p50,
+            p99=result.p99,
             memory=accounting.memory(self.server.process),
-            failed=answered.refused + answered.broken + (0 if answered.requests else case.connections),
+            failed=result.errors + result.lost + (0 if result.requests else case.connections),
         )
 
-    def _spent(self) -> tuple[float, float]:
+    def _cpu(self) -> tuple[float, float]:
         return accounting.cpu(self.server.process), accounting.cpu(self.database.process)
 
 
-def in_turn(
-    case: Case, contestants: Sequence[Contestant], *, rounds: int, seconds: int, say: Callable[[str], None]
-) -> dict[str, Measured]:
-    """What comes out of the rounds for each, which `say` is told. Another one begins each round. Whoever fails is out,
-    and is started again for what comes next."""
-    taken: dict[str, list[Measured]] = {each.name: [] for each in contestants}
+def measure_interleaved(
+    case: Case, systems: Sequence[SystemUnderTest], *, rounds: int, seconds: int, echo: Callable[[str], None]
+) -> dict[str, Measurement]:
+    """The medians of all rounds by server, also printed with `echo`. The order rotates with each round. A server that
+    fails requests is not measured again in this case, and is restarted afterwards."""
+    taken: dict[str, list[Measurement]] = {system.name: [] for system in systems}
     for number in range(1 + rounds):
-        first = number % len(contestants)
-        for each in (*contestants[first:], *contestants[:first]):
-            if not _failed(taken[each.name]):
-                taken[each.name].append(each.measure(case, seconds if number else WARM_UP_SECONDS, seed=number))
-    for each in contestants:
-        if _failed(taken[each.name]):
-            each.server.restart()
-    outcome = {name: _outcome(measured) for name, measured in taken.items()}
-    for name, measured in outcome.items():
-        say(_line(case, name, measured))
-    return outcome
+        first = number % len(systems)
+        for system in (*systems[first:], *systems[:first]):
+            if not _failed(taken[system.name]):
+                taken[system.name].append(system.measure(case, seconds if number else WARM_UP_SECONDS, seed=number))
+    for system in systems:
+        if _failed(taken[system.name]):
+            system.server.restart()
+    medians = {name: _median(measured) for name, measured in taken.items()}
+    for name, measured in medians.items():
+        echo(_line(case, name, measured))
+    return medians
 
 
-def _outcome(taken: Sequence[Measured]) -> Measured:
-    """The median of each figure, warming up left out; but not one failure is passed over."""
+def _median(taken: Sequence[Measurement]) -> Measurement:
+    """The median of each figure without the warm-up. Failures are summed up instead, so that none is hidden."""
     counted = taken[1:] or taken
-    medians = {name: median(getattr(each, name) for each in counted) for name in Measured.__slots__}
-    return Measured(**{**medians, "failed": _failed(taken)})
+    medians = {name: median(getattr(each, name) for each in counted) for name in Measurement.__slots__}
+    return Measurement(**{**medians, "failed": _failed(taken)})
 
 
-def _failed(taken: Sequence[Measured]) -> float:
+def _failed(taken: Sequence[Measurement]) -> float:
     return sum(each.failed for each in taken)
 
 
@@ -113,8 +114,8 @@ HEAD = (
 )
 
 
-def _line(case: Case, name: str, measured: Measured) -> str:
-    words = f"{case.scenario:<6}{case.connections:>4} {case.operation:<9} {name:<9}"
-    words += f"{measured.server:7.0f} + {measured.database:4.0f} us {measured.throughput:8.0f}/s"
-    words += f"   p50 {measured.p50:7.2f}  p99 {measured.p99:7.2f} ms {measured.memory:5.0f} MB"
-    return words + (f"   {measured.failed:.0f} UNANSWERED" if measured.failed else "")
+def _line(case: Case, name: str, measured: Measurement) -> str:
+    line = f"{case.scenario:<6}{case.connections:>4} {case.operation:<9} {name:<9}"
+    line += f"{measured.server:7.0f} + {measured.database:4.0f} us {measured.throughput:8.0f}/s"
+    line += f"   p50 {measured.p50:7.2f}  p99 {measured.p99:7.2f} ms {measured.memory:5.0f} MB"
+    return line + (f"   {measured.failed:.0f} FAILED" if measured.failed else "")

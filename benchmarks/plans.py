@@ -1,11 +1,11 @@
-"""The plans that PostgreSQL follows for what our server really sends, whatever that is: auto_explain writes them."""
+"""The plans of the statements that our server actually sends, as logged by auto_explain."""
 
 import re
 
 import httpx2
 
 from benchmarks.data import FOLDER, Database, Owner
-from benchmarks.servers import Position, serving
+from benchmarks.servers import DatabaseAddress, serving
 from benchmarks.tokens import Issuer
 
 _EXPLAIN = {
@@ -21,18 +21,18 @@ _PLAN = re.compile(r"duration: [\d.]+ ms  plan:\n((?:\t.*\n)+)")
 
 
 def used(database: Database, owner: Owner, issuer: Issuer) -> dict[str, str]:
-    """By operation. Each is asked for often enough that a prepared statement has settled on its plan."""
+    """Plans by operation. Each is requested often enough for a prepared statement to settle on a generic plan."""
     database.execute(*(f"ALTER DATABASE {database.name} SET {name} = '{value}'" for name, value in _EXPLAIN.items()))
     client = httpx2.Client(headers={"Authorization": f"Bearer {issuer.token(owner.user_id)}"}, trust_env=False)
     try:
-        with client, serving("ours", Position(database.name, database.socket), issuer) as server:
+        with client, serving("ours", DatabaseAddress(database.name, database.socket), issuer) as server:
             tasks = f"{server.url}/api/tasks"
-            asked = {
+            requests = {
                 "get": ("GET", f"{tasks}/{owner.tasks[0]}", None),
                 "list": ("GET", tasks, None),
                 "create": ("POST", tasks, {"title": "New"}),
             }
-            return {name: _last_plan(client, *request) for name, request in asked.items()}
+            return {name: _last_plan(client, *request) for name, request in requests.items()}
     finally:
         database.execute(*(f"ALTER DATABASE {database.name} RESET {name}" for name in _EXPLAIN))
 
@@ -47,7 +47,7 @@ def _last_plan(client: httpx2.Client, method: str, url: str, body: dict[str, str
 
 
 def text(plans: dict[str, str]) -> str:
-    """In Markdown, without the statement that stands above each plan."""
+    """The plans as Markdown, without their statements."""
     return "\n\n".join(
         f"The plan of `{name}` among 10 M:\n\n```\n{_below_statement(plan)}\n```" for name, plan in plans.items()
     )
@@ -55,5 +55,5 @@ def text(plans: dict[str, str]) -> str:
 
 def _below_statement(plan: str) -> str:
     lines = [line.removeprefix("\t") for line in plan.splitlines()]
-    first = next(place for place, line in enumerate(lines) if "(cost=" in line)
+    first = next(number for number, line in enumerate(lines) if "(cost=" in line)
     return "\n".join(lines[first:])

@@ -1,4 +1,4 @@
-"""The measurements, for a person: at the terminal, and in docs/explanation/performance.md between two marks."""
+"""Reports the measurements: in the terminal, and in docs/explanation/performance.md between two markers."""
 
 import platform
 import re
@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import chart
-from benchmarks.measure import Case, Measured, Results
+from benchmarks.measure import Case, Measurement, Results
 from benchmarks.scenarios import SCENARIOS, Start
-from benchmarks.servers import DESCRIBED
+from benchmarks.servers import DESCRIPTIONS
 from benchmarks.targets import SLOWEST_START, TARGETS, Target
 
 _DOCS = Path(__file__).parents[1] / "docs/explanation"
@@ -18,7 +18,7 @@ _PEERS = Path(__file__).with_name("peers")
 
 
 def targets(results: Results, starts: Mapping[str, Start]) -> str:
-    """A table of those that were measured, if any were."""
+    """A table of the targets that were measured; empty if none was."""
     rows = [_target(target, results) for target in TARGETS if target.ratio(results) is not None]
     if "ours" in starts:
         took = starts["ours"].seconds
@@ -43,20 +43,20 @@ def _verdict(measured: float, reached: bool) -> list[str]:
 
 
 def write(results: Results, starts: Mapping[str, Start], rounds: int, seconds: int) -> None:
-    """Puts it into the document, and draws the chart."""
+    """Writes the results into the document, and draws the chart."""
     (_DOCS / "performance.svg").write_text(chart.draw(results))
     parts = [
-        f"Measured on {_today()}: {_machine()}; {_versions()}. Medians of {rounds} rounds of {seconds} s.",
+        f"Measurement on {_today()}: {_machine()}; {_versions()}. Medians of {rounds} rounds of {seconds} s.",
         "![CPU for each request, by server, at 32 connections](performance.svg)",
         "### Targets\n\n" + targets(results, starts),
         *(_tables(results)),
-        "### From the start of the process to its first answer\n\n" + _starts(starts),
+        "### From process start to first response\n\n" + _starts(starts),
     ]
-    replace_between_marks("bench", "\n\n".join(parts))
+    replace_block("bench", "\n\n".join(parts))
 
 
-def replace_between_marks(name: str, text: str) -> None:
-    """What stands between the marks of that name is what `make` wrote last."""
+def replace_block(name: str, text: str) -> None:
+    """Replaces the generated block of this name in the document."""
     document = _DOCS / "performance.md"
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, _, rest = document.read_text().partition(begin)
@@ -64,7 +64,7 @@ def replace_between_marks(name: str, text: str) -> None:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown, in columns of one width: the first to the left, the others to the right."""
+    """A Markdown table with aligned columns: the first to the left, the others to the right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     rule = ["-" * max(widths[0], 3), *("-" * max(width - 1, 2) + ":" for width in widths[1:])]
     return "\n".join(_row(cells, widths) for cells in (head, rule, *rows))
@@ -99,9 +99,9 @@ def one_table(results: Results, scenario: str, connections: int) -> str:
     return table(head, rows)
 
 
-def _figures(case: Case, name: str, measured: Measured, ours: Measured) -> list[str]:
+def _figures(case: Case, name: str, measured: Measurement, ours: Measurement) -> list[str]:
     if measured.failed:
-        return [case.operation, name, f"**{measured.failed:.0f} unanswered**", *[""] * 7]
+        return [case.operation, name, f"**{measured.failed:.0f} failed**", *[""] * 7]
     ratio = "" if name == "ours" else f"{ours.total / measured.total:.2f}"
     cost = [f"{measured.server:.0f}", f"{measured.database:.0f}", f"{measured.total:.0f}", ratio]
     speed = [f"{measured.throughput:.0f}", f"{measured.p50:.2f}", f"{measured.p99:.2f}"]
@@ -109,7 +109,7 @@ def _figures(case: Case, name: str, measured: Measured, ours: Measured) -> list[
 
 
 def _starts(starts: Mapping[str, Start]) -> str:
-    rows = [[DESCRIBED[name], f"{start.seconds:.2f}", f"{start.memory:.0f}"] for name, start in starts.items()]
+    rows = [[DESCRIPTIONS[name], f"{start.seconds:.2f}", f"{start.memory:.0f}"] for name, start in starts.items()]
     return table(["server", "seconds", "MB resident"], rows)
 
 

@@ -1,5 +1,5 @@
 -- wrk -s requests.lua URL -- OPERATION FILE SEED
--- Each line of FILE is a caller: kind, token, and the ids of their tasks. Prints what was measured as a line of JSON.
+-- Each line of FILE is a caller: kind, token, and the ids of their tasks. Prints the results as a line of JSON.
 local callers = { small = {}, large = {}, writer = {} }
 local request_of = {}
 local operation
@@ -9,7 +9,7 @@ local function caller(kind)
   return callers[kind][math.random(#callers[kind])]
 end
 
-local function ask(method, path, head, body)
+local function http(method, path, head, body)
   local start = method .. " /api/tasks" .. path .. " HTTP/1.1\r\n" .. head
   if not body then return start .. "\r\n" end
   return start .. "Content-Type: application/json\r\nContent-Length: " .. #body .. "\r\n\r\n" .. body
@@ -22,15 +22,15 @@ local function body_of(completed)
 end
 
 local function on_one(method, after, with_body)
-  local who = caller("small")
-  local path = "/" .. who.tasks[math.random(#who.tasks)] .. after
-  return ask(method, path, who.head, with_body and body_of("true"))
+  local owner = caller("small")
+  local path = "/" .. owner.tasks[math.random(#owner.tasks)] .. after
+  return http(method, path, owner.head, with_body and body_of("true"))
 end
 
 request_of["get"] = function() return on_one("GET", "") end
-request_of["list-20"] = function() return ask("GET", "", caller("small").head) end
-request_of["list-100"] = function() return ask("GET", "", caller("large").head) end
-request_of["create"] = function() return ask("POST", "", caller("writer").head, body_of("false")) end
+request_of["list-20"] = function() return http("GET", "", caller("small").head) end
+request_of["list-100"] = function() return http("GET", "", caller("large").head) end
+request_of["create"] = function() return http("POST", "", caller("writer").head, body_of("false")) end
 request_of["put"] = function() return on_one("PUT", "", true) end
 request_of["complete"] = function() return on_one("PATCH", "/complete") end
 request_of["mix"] = function()
@@ -60,7 +60,7 @@ end
 function done(summary, latency)
   local errors = summary.errors
   io.write(string.format(
-    '{"requests":%d,"seconds":%.6f,"p50":%.3f,"p99":%.3f,"slowest":%.3f,"refused":%d,"broken":%d}\n',
+    '{"requests":%d,"seconds":%.6f,"p50":%.3f,"p99":%.3f,"slowest":%.3f,"errors":%d,"lost":%d}\n',
     summary.requests, summary.duration / 1e6, latency:percentile(50) / 1000, latency:percentile(99) / 1000,
     latency.max / 1000,
     errors.status, errors.connect + errors.read + errors.write + errors.timeout))

@@ -1,4 +1,4 @@
-"""What is asked of all servers, and under which conditions."""
+"""Scenarios: the operations that all servers are measured with, and the conditions."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks import accounting, equal
+from benchmarks import accounting, conformance
 from benchmarks.data import Database, Owner, fill
 from benchmarks.load import OPERATIONS, write_callers
-from benchmarks.measure import Case, Contestant, Results, in_turn
-from benchmarks.servers import Position, delayed, serving
+from benchmarks.measure import Case, Results, SystemUnderTest, measure_interleaved
+from benchmarks.servers import DatabaseAddress, delayed, serving
 from benchmarks.tokens import Algorithm, Issuer
 
 STARTS = 3
@@ -19,14 +19,14 @@ STARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Conditions that hold for some tables of measurements."""
+    """Operations, numbers of connections, and conditions of some measurements."""
 
     name: str
     title: str
     operations: Sequence[str]
     connections: Sequence[int]
     algorithm: Algorithm = "HS256"
-    far: bool = False  # from the database
+    far: bool = False  # whether the database is 5 ms away
 
 
 SCENARIOS = (
@@ -38,33 +38,33 @@ SCENARIOS = (
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Seconds from the start of the process to its first answer, and MiB that it has resident then."""
+    """Seconds from process start to first response, and MiB resident then."""
 
     seconds: float
     memory: float
 
 
 class Bench:
-    """One database, filled once, and everything that is asked of it."""
+    """One database, filled once, and the measurements on it."""
 
     def __init__(self, database: Database, issuer: Issuer) -> None:
         self._database, self._issuer = database, issuer
-        self._near = Position(database.name, database.socket)
+        self._near = DatabaseAddress(database.name, database.socket)
         self._owners: Mapping[str, Sequence[Owner]] = fill(database)
 
     def run(
-        self, scenario: Scenario, servers: Sequence[str], *, rounds: int, seconds: int, say: Callable[[str], None]
+        self, scenario: Scenario, servers: Sequence[str], *, rounds: int, seconds: int, echo: Callable[[str], None]
     ) -> Results:
-        """Raises Different where a server does not do what the others do."""
+        """Raises NotConforming if a server does not behave like the others."""
         cases = [Case(scenario.name, op, number) for number in scenario.connections for op in scenario.operations]
         with self._ready(scenario, servers) as ready:
-            return {case: in_turn(case, ready, rounds=rounds, seconds=seconds, say=say) for case in cases}
+            return {case: measure_interleaved(case, ready, rounds=rounds, seconds=seconds, echo=echo) for case in cases}
 
-    def starts(self, name: str, say: Callable[[str], None]) -> Start:
-        """The median of a few, after one that does not count."""
-        taken = [self._start(name) for _ in range(1 + STARTS)][1:]
-        middle = Start(median(each.seconds for each in taken), median(each.memory for each in taken))
-        say(f"start  {name:<9} {middle.seconds:5.2f} s to the first answer {middle.memory:5.0f} MB")
+    def starts(self, name: str, echo: Callable[[str], None]) -> Start:
+        """The median of a few starts, after one that does not count."""
+        measured = [self._start(name) for _ in range(1 + STARTS)][1:]
+        middle = Start(median(start.seconds for start in measured), median(start.memory for start in measured))
+        echo(f"start  {name:<9} {middle.seconds:5.2f} s to the first response {middle.memory:5.0f} MB")
         return middle
 
     def _start(self, name: str) -> Start:
@@ -72,20 +72,20 @@ class Bench:
             return Start(server.seconds, accounting.memory(server.process))
 
     @contextmanager
-    def _ready(self, scenario: Scenario, names: Sequence[str]) -> Iterator[Sequence[Contestant]]:
+    def _ready(self, scenario: Scenario, names: Sequence[str]) -> Iterator[Sequence[SystemUnderTest]]:
         with ExitStack() as stack:
             callers = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))) / "callers"
             write_callers(callers, self._owners, self._issuer, scenario.algorithm)
-            place = stack.enter_context(delayed(self._database)) if scenario.far else self._near
-            contestants = []
+            address = stack.enter_context(delayed(self._database)) if scenario.far else self._near
+            systems = []
             for name in names:
-                server = stack.enter_context(serving(name, place, self._issuer, scenario.algorithm))
-                contestants.append(Contestant(name, server, self._database, callers))
-            self._check(contestants, scenario.algorithm)
-            yield contestants
+                server = stack.enter_context(serving(name, address, self._issuer, scenario.algorithm))
+                systems.append(SystemUnderTest(name, server, self._database, callers))
+            self._check(systems, scenario.algorithm)
+            yield systems
 
-    def _check(self, contestants: Sequence[Contestant], algorithm: Algorithm) -> None:
+    def _check(self, systems: Sequence[SystemUnderTest], algorithm: Algorithm) -> None:
         *mine, foreign = self._owners["small"]
-        for each, owner in zip(contestants, mine, strict=False):
-            equal.check(each.server, self._issuer.token(owner.user_id, algorithm), owner, foreign.tasks[0])
+        for system, owner in zip(systems, mine, strict=False):
+            conformance.check(system.server, self._issuer.token(owner.user_id, algorithm), owner, foreign.tasks[0])
         self._database.execute("DELETE FROM tasks WHERE title = 'New'")

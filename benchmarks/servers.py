@@ -1,4 +1,4 @@
-"""The servers that are compared: each a process of its own, on the same table, checking the same tokens."""
+"""The compared servers: separate processes that use the same table and verify the same tokens."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ from benchmarks.data import Database
 from benchmarks.tokens import SECRET, Algorithm, Issuer
 from entrypoints.settings import Settings
 
-PATIENCE = 30  # seconds, for a server to start or to stop
+TIMEOUT = 30  # seconds for a server to start or stop
 _HERE = Path(__file__).parent
 _PYTHON_PEER = [str(_HERE / ".venv/bin/python"), "-m", "uvicorn", "--host", "127.0.0.1", "--no-access-log"]
 _PYTHON_PEER += ["--log-level", "warning", "--backlog", "2048", "--app-dir", str(_HERE / "peers/python"), "--port"]
@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "litestar": [*_PYTHON_PEER, "{port}", "litestar_app:app"],
     "tutorial": [*_PYTHON_PEER, "{port}", "tutorial:app"],
 }
-DESCRIBED = {
+DESCRIPTIONS = {
     "ours": "`todo serve`, at most 8 connections to the database",
     "fastify": "Fastify, @fastify/jwt, node-postgres with named statements, 20 connections",
     "litestar": "Litestar, its JWT middleware, msgspec, asyncpg, 10 connections",
@@ -37,26 +37,24 @@ DESCRIBED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
-    """Where a database is reached."""
+class DatabaseAddress:
+    """Host and port of a database; the host may be a socket directory."""
 
     database: str
     host: str
     port: int = 5432
 
     def environment(self) -> dict[str, str]:
-        """As libpq has it, and asyncpg and node-postgres follow."""
+        """The environment variables of libpq, which asyncpg and node-postgres also read."""
         return {"PGHOST": self.host, "PGPORT": str(self.port), "PGDATABASE": self.database, "PGUSER": "postgres"}
 
     def url(self) -> str:
-        where = self.host.replace("/", "%2F")
-        return (
-            f"postgresql://postgres@/{self.database}?host={where}&port={self.port}&sslmode=disable&gssencmode=disable"
-        )
+        host = self.host.replace("/", "%2F")
+        return f"postgresql://postgres@/{self.database}?host={host}&port={self.port}&sslmode=disable&gssencmode=disable"
 
 
-class Server:
-    """One that runs. `seconds` it took from its start to its first answer."""
+class ServerProcess:
+    """A running server. `seconds`: from its start to its first response."""
 
     def __init__(self, name: str, folder: Path, environment: Mapping[str, str], token: str) -> None:
         self.name, self._folder, self._token = name, folder, token
@@ -76,45 +74,47 @@ class Server:
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl+C is for us, who end it
+                start_new_session=True,  # Ctrl+C reaches this process only, which stops the server
             )
         try:
-            self._wait_for_answer()
+            self._wait_until_ready()
         except BaseException:
             self.stop()
             raise
         self.process, self.seconds = self._popen.pid, time.perf_counter() - started
 
-    def _wait_for_answer(self) -> None:
-        headers, deadline = {"Authorization": f"Bearer {self._token}"}, time.monotonic() + PATIENCE
-        with httpx2.Client(headers=headers, timeout=PATIENCE, trust_env=False) as client:
+    def _wait_until_ready(self) -> None:
+        headers, deadline = {"Authorization": f"Bearer {self._token}"}, time.monotonic() + TIMEOUT
+        with httpx2.Client(headers=headers, timeout=TIMEOUT, trust_env=False) as client:
             while time.monotonic() < deadline and self._popen.poll() is None:
                 try:
                     if client.get(f"{self.url}/api/tasks").status_code == 200:
                         return
-                except httpx2.TransportError:  # nobody listens yet
+                except httpx2.TransportError:  # not listening yet
                     pass
                 time.sleep(0.005)
-        raise RuntimeError(f"{self.name} does not answer:\n{self._log.read_text()[-3000:]}")
+        raise RuntimeError(f"{self.name} does not respond:\n{self._log.read_text()[-3000:]}")
 
     def stop(self) -> None:
-        _end(self._popen)
+        _terminate(self._popen)
 
     def restart(self) -> None:
         self.stop()
         self._start()
 
-    def forget_log(self) -> None:
-        """Ours writes a line for each request."""
+    def truncate_log(self) -> None:
+        """Truncates the log: our server logs every request."""
         os.truncate(self._log, 0)
 
 
 @contextmanager
-def serving(name: str, place: Position, issuer: Issuer, algorithm: Algorithm = "HS256") -> Iterator[Server]:
-    """Answers when the context opens, and is gone when it closes."""
+def serving(
+    name: str, address: DatabaseAddress, issuer: Issuer, algorithm: Algorithm = "HS256"
+) -> Iterator[ServerProcess]:
+    """A server that is ready when the context opens, and stopped when it closes."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        environment = _environment(name, place, issuer, algorithm)
-        server = Server(name, Path(folder), environment, issuer.token("nobody", algorithm))
+        environment = _environment(name, address, issuer, algorithm)
+        server = ServerProcess(name, Path(folder), environment, issuer.token("nobody", algorithm))
         try:
             yield server
         finally:
@@ -122,44 +122,44 @@ def serving(name: str, place: Position, issuer: Issuer, algorithm: Algorithm = "
 
 
 @contextmanager
-def delayed(database: Database) -> Iterator[Position]:
-    """The same database, 5 ms away."""
+def delayed(database: Database) -> Iterator[DatabaseAddress]:
+    """The address of a proxy that adds 5 ms to each round trip to the database."""
     command = [sys.executable, "-m", "benchmarks.delay", f"{database.socket}/.s.PGSQL.5432"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_HERE.parent, start_new_session=True)
     assert process.stdout
     try:
-        yield Position(database.name, "127.0.0.1", int(process.stdout.readline()))
+        yield DatabaseAddress(database.name, "127.0.0.1", int(process.stdout.readline()))
     finally:
-        _end(process)
+        _terminate(process)
         process.stdout.close()
 
 
-def _environment(name: str, place: Position, issuer: Issuer, algorithm: Algorithm) -> dict[str, str]:
-    """What the machine has, without settings that are meant for somebody else."""
+def _environment(name: str, address: DatabaseAddress, issuer: Issuer, algorithm: Algorithm) -> dict[str, str]:
+    """The environment of this process without settings that could affect the server, plus those that it needs."""
     inherited = {
         key: value
         for key, value in os.environ.items()
         if key.lower() not in Settings.model_fields and not key.startswith("PG")
     }
     if name == "ours":
-        ours = {"DATABASE_URL": place.url(), "BETTER_AUTH_URL": issuer.url, "BETTER_AUTH_SECRET": SECRET}
+        ours = {"DATABASE_URL": address.url(), "BETTER_AUTH_URL": issuer.url, "BETTER_AUTH_SECRET": SECRET}
         return {**inherited, **ours, "PYTHONPATH": str(_HERE.parent)}
-    checks = {"JWT_ALGORITHM": algorithm, "JWT_KEY": issuer.keys[algorithm]}
-    whose = {"JWT_ISSUER": issuer.url, "JWT_AUDIENCE": issuer.url}
+    token_key = {"JWT_ALGORITHM": algorithm, "JWT_KEY": issuer.keys[algorithm]}
+    token_claims = {"JWT_ISSUER": issuer.url, "JWT_AUDIENCE": issuer.url}
     inherited.pop("PYTHONPATH", None)
-    return {**inherited, **place.environment(), **checks, **whose, "NODE_ENV": "production"}
+    return {**inherited, **address.environment(), **token_key, **token_claims, "NODE_ENV": "production"}
 
 
 def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _terminate(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -1,15 +1,15 @@
-"""What is promised, as ratios of figures from one run."""
+"""Performance targets, as ratios of measurements of one run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.load import OPERATIONS
-from benchmarks.measure import Case, Measured, Results
+from benchmarks.measure import Case, Measurement, Results
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A figure of ours, divided by the same figure of another server's, stays on the right side of a limit."""
+    """A limit for the ratio of our measurement to that of a peer."""
 
     case: Case
     peer: str
@@ -18,7 +18,7 @@ class Target:
     at_least: bool = False
 
     def ratio(self, results: Results) -> float | None:
-        """None where it was not measured."""
+        """None if it was not measured."""
         found = results.get(self.case, {})
         if "ours" not in found or self.peer not in found:
             return None
@@ -26,20 +26,20 @@ class Target:
         return figure(found["ours"]) / max(figure(found[self.peer]), 1e-9)
 
     def reached(self, results: Results) -> bool:
-        """Only where everything was answered well."""
+        """False if any of our requests failed."""
         ratio, ours = self.ratio(results), results[self.case]["ours"]
         assert ratio is not None
         return not ours.failed and (ratio >= self.limit if self.at_least else ratio <= self.limit)
 
 
-FIGURES: dict[str, Callable[[Measured], float]] = {
+FIGURES: dict[str, Callable[[Measurement], float]] = {
     "CPU": lambda measured: measured.total,
     "database CPU": lambda measured: measured.database,
     "p99": lambda measured: measured.p99,
     "requests/s": lambda measured: measured.throughput,
 }
 
-SLOWEST_START = 1.5  # seconds from the start of `todo serve` to its first answer, warm
+SLOWEST_START = 1.5  # seconds from the start of `todo serve` to its first response, with warm caches
 
 _AGAINST_FASTIFY = {"get": 1.1, "list-100": 0.9, "create": 0.8, "put": 1.3, "complete": 1.3, "mix": 0.9}
 

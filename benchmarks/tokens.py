@@ -1,4 +1,4 @@
-"""Tokens that every server checks, and the key server that ours gets its published key from."""
+"""Tokens that every server verifies, and the JWKS endpoint for our server."""
 
 import json
 import threading
@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import OKPAlgorithm
 
 Algorithm = Literal["HS256", "EdDSA"]
-SECRET = "a secret that only measurements are signed with"
+SECRET = "a secret that signs benchmark tokens only"
 LIFETIME = 86400  # seconds
-_KID = "measured"
+_KID = "benchmark"
 
 
 class Issuer:
-    """Signs as Better Auth does, and publishes its key where Better Auth does."""
+    """Signs tokens and serves a JWKS as Better Auth does."""
 
     def __init__(self, port: int) -> None:
         self._private = Ed25519PrivateKey.generate()
@@ -42,7 +42,7 @@ class Issuer:
 
 @contextmanager
 def issuing() -> Iterator[Issuer]:
-    """An issuer whose keys can be fetched while the context is open."""
+    """An issuer whose JWKS endpoint is available while the context is open."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     issuer = Issuer(server.server_port)
 

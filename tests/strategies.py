@@ -1,4 +1,4 @@
-"""What Hypothesis draws from: ordinary values, edges, and things that only resemble each other."""
+"""Hypothesis strategies: ordinary values, edge cases, and values that are easily confused."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ STORABLE = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 AWKWARD = st.sampled_from(
     ["\0", "\ud800", "a\0b", "\udfff", "", " ", "\t\n", "x" * 256, "é" * 255, "😀" * 255, "'; --", "%"]
 )
-"""Text that breaks one rule or another, or looks as if it did."""
+"""Text that is invalid for some value, or looks as if it were."""
 
 any_text = AWKWARD | st.text(max_size=300)
 titles = st.text(STORABLE, min_size=1, max_size=255).filter(lambda text: text.strip()).map(Title)
@@ -37,15 +37,15 @@ selections = st.builds(
 
 @st.composite
 def _tasks(draw: st.DrawFn) -> Task:
-    born = draw(times)
+    created_at = draw(times)
     return Task(
         id=TaskId(draw(st.integers(1, TaskId.LARGEST))),
         user_id=draw(owners),
         title=draw(titles),
         description=draw(descriptions),
         completed=draw(st.booleans()),
-        created_at=born,
-        updated_at=born + draw(st.timedeltas(timedelta(0), timedelta(days=365))),
+        created_at=created_at,
+        updated_at=created_at + draw(st.timedeltas(timedelta(0), timedelta(days=365))),
     )
 
 

@@ -1,4 +1,4 @@
-"""Who may import what. Each rule is also checked to guard something."""
+"""Architecture rules: imports between layers, threads, pinned packages. Each rule is checked to apply to something."""
 
 import ast
 import json
@@ -38,27 +38,27 @@ def imports(file: Path) -> Iterator[str]:
 
 def roots(layer: str) -> set[str]:
     found = {name.partition(".")[0] for file in files(layer) for name in imports(file)}
-    assert len(files(layer)) > 2, "the rule guards nothing"
+    assert len(files(layer)) > 2, "the rule applies to nothing"
     return found
 
 
 @pytest.mark.parametrize(("layer", "allowed"), [("domain", {"domain"}), ("application", {"domain", "application"})])
-def test_the_core_knows_the_standard_library_and_itself(layer: str, allowed: set[str]) -> None:
+def test_the_core_imports_only_the_standard_library_and_itself(layer: str, allowed: set[str]) -> None:
     assert roots(layer) - set(sys.stdlib_module_names) <= allowed
 
 
-def test_adapters_know_nothing_of_the_entrypoints_nor_of_frameworks_of_the_other_side() -> None:
+def test_adapters_import_neither_entrypoints_nor_their_frameworks() -> None:
     assert not roots("adapters") & {"entrypoints", "fastapi", "starlette", "uvicorn", "typer", "dependency_injector"}
     assert {"application", "domain"} <= roots("adapters")
 
 
-def test_only_adapters_know_the_outside_world() -> None:
-    of_adapters = {"sqlalchemy", "sqlmodel", "alembic", "jwt"}
-    assert of_adapters <= roots("adapters")
+def test_only_adapters_import_libraries_of_external_systems() -> None:
+    libraries = {"sqlalchemy", "sqlmodel", "alembic", "jwt"}
+    assert libraries <= roots("adapters")
     inside = [file for layer in ("domain", "application") for file in files(layer)]
     inside += files("entrypoints/http")
     for file in inside:
-        assert not {name.partition(".")[0] for name in imports(file)} & of_adapters, file
+        assert not {name.partition(".")[0] for name in imports(file)} & libraries, file
 
 
 def test_http_reaches_adapters_only_through_the_composition_root() -> None:
@@ -67,31 +67,31 @@ def test_http_reaches_adapters_only_through_the_composition_root() -> None:
     assert [name for name in imports(ROOT / "entrypoints/container.py") if name.startswith("adapters")]
 
 
-def test_dependency_injector_appears_in_one_file() -> None:
-    using = [
+def test_dependency_injector_is_imported_in_one_file() -> None:
+    importing = [
         file.relative_to(ROOT).as_posix()
         for layer in LAYERS
         for file in files(layer)
         if any(name.startswith("dependency_injector") for name in imports(file))
     ]
-    assert using == ["entrypoints/container.py"]
+    assert importing == ["entrypoints/container.py"]
 
 
-def test_only_the_owner_module_knows_whose_tasks_a_request_is_about() -> None:
-    """Routes are handed a TodoList: nothing else in HTTP can name an owner, in whichever module a contract is."""
-    knowing = {"owner.py", "context.py", "middleware/authentication.py", "middleware/request_log.py"}
+def test_only_the_owner_module_determines_the_owner_of_a_request() -> None:
+    """Routes receive a TodoList. No other module of HTTP, in whatever contract, can name an owner."""
+    allowed = {"owner.py", "context.py", "middleware/authentication.py", "middleware/request_log.py"}
     folder = ROOT / "entrypoints/http"
-    others = [file for file in files("entrypoints/http") if file.relative_to(folder).as_posix() not in knowing]
+    others = [file for file in files("entrypoints/http") if file.relative_to(folder).as_posix() not in allowed]
     assert len(others) > 15
     for file in others:
-        words = {
+        names = {
             getattr(node, "id", None) or getattr(node, "attr", None) for node in ast.walk(ast.parse(file.read_text()))
         }
-        assert not {"caller", "UserId", "acting_as", "owner"} & words, file
+        assert not {"caller", "UserId", "acting_as", "owner"} & names, file
 
 
-def test_every_contract_takes_its_list_from_the_owner_module() -> None:
-    """Contracts are found by their files: a third one cannot be left out."""
+def test_every_contract_gets_its_list_from_the_owner_module() -> None:
+    """Contracts are found by their files, so a third one cannot be missed."""
     contracts = [file for file in files("entrypoints/http/contracts") if file.name != "__init__.py"]
     assert {file.stem for file in contracts} == {module.__name__.rpartition(".")[2] for module in CONTRACTS}
     for route in iter_route_contexts(create(container()).routes):
@@ -101,15 +101,15 @@ def test_every_contract_takes_its_list_from_the_owner_module() -> None:
             assert ("{user_id}" in str(route.path)) is (_list_of in calls), route.path
 
 
-def test_every_package_says_what_it_is() -> None:
+def test_every_package_has_a_docstring() -> None:
     packages = [file for layer in (*LAYERS, "tests") for file in files(layer) if file.name == "__init__.py"]
     assert len(packages) > 8
     for package in packages:
         assert ast.get_docstring(ast.parse(package.read_text())), package
 
 
-def test_nothing_on_a_request_s_path_takes_a_thread() -> None:
-    """FastAPI runs an endpoint or a dependency that is not `async def` in a thread pool."""
+def test_no_endpoint_or_dependency_runs_in_a_thread_pool() -> None:
+    """FastAPI runs endpoints and dependencies in a thread pool unless they are `async def`."""
     routes = iter_route_contexts(create(container()).routes)
     ours = [route for route in routes if isinstance(route.original_route, APIRoute)]
     assert len(ours) > 20
@@ -124,7 +124,7 @@ def _calls(part: Dependant) -> Iterator[object]:
         yield from _calls(child)
 
 
-def test_everything_that_is_installed_is_pinned_by_hash_and_named_in_the_decisions() -> None:
+def test_every_dependency_is_pinned_by_hash_and_listed_in_the_decision_records() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     decisions = "".join(file.read_text() for file in (ROOT / "docs/decisions").glob("*.md"))
     extras = project["project"]["optional-dependencies"].values()
@@ -138,7 +138,7 @@ def test_everything_that_is_installed_is_pinned_by_hash_and_named_in_the_decisio
     assert "://" not in pinned
 
 
-def test_what_npm_installs_is_pinned_by_hash_without_an_address() -> None:
+def test_every_npm_package_is_pinned_by_hash_without_a_url() -> None:
     for folder in ("clients/typescript", "tests/e2e", "benchmarks/peers/fastify"):
         wanted = json.loads((ROOT / folder / "package.json").read_text())
         locked = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]

@@ -1,1 +1,1 @@
-"""The use cases, on the adapter in memory."""
+"""The use cases, on the in-memory repository."""

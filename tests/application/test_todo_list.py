@@ -13,8 +13,8 @@ from domain.values import Title, UserId
 NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
 
 
-class Times:
-    """A clock that a test moves."""
+class ManualClock:
+    """A clock that stands still until the test sets it."""
 
     def __init__(self) -> None:
         self.time = NOON
@@ -24,8 +24,8 @@ class Times:
 
 
 @pytest.fixture
-def clock() -> Times:
-    return Times()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
@@ -34,48 +34,48 @@ def tasks() -> InMemoryTaskRepository:
 
 
 @pytest.fixture
-def todo(tasks: InMemoryTaskRepository, clock: Times) -> TodoList:
+def todo(tasks: InMemoryTaskRepository, clock: ManualClock) -> TodoList:
     return TodoList(UserId("alice"), tasks, clock)
 
 
 @pytest.fixture
-def bobs(tasks: InMemoryTaskRepository, clock: Times) -> TodoList:
+def bobs(tasks: InMemoryTaskRepository, clock: ManualClock) -> TodoList:
     return TodoList(UserId("bob"), tasks, clock)
 
 
-async def test_a_new_task_belongs_to_the_list_and_is_born_now(todo: TodoList) -> None:
+async def test_a_new_task_has_the_owner_and_the_current_time(todo: TodoList) -> None:
     task = await todo.create(Draft(Title("Buy milk")))
     assert (task.user_id, task.title, task.completed) == ("alice", "Buy milk", False)
     assert task.created_at == task.updated_at == NOON
 
 
-async def test_a_list_holds_its_owner_s_tasks_in_order_of_creation(todo: TodoList, bobs: TodoList) -> None:
+async def test_a_list_contains_only_its_owner_s_tasks_in_order_of_creation(todo: TodoList, bobs: TodoList) -> None:
     first, _, second = (
         await todo.create(Draft(Title("z"))),
         await bobs.create(Draft(Title("m"))),
         await todo.create(Draft(Title("a"))),
     )
-    assert [page async for page in todo.list()] == [[first, second]]
+    assert [chunk async for chunk in todo.list()] == [[first, second]]
 
 
 async def test_a_list_can_be_filtered(todo: TodoList) -> None:
     done, open_ = await todo.create(Draft(Title("done"), completed=True)), await todo.create(Draft(Title("open")))
-    assert [page async for page in todo.list(Selection(completed=True))] == [[done]]
-    assert [page async for page in todo.list(Selection(completed=False))] == [[open_]]
+    assert [chunk async for chunk in todo.list(Selection(completed=True))] == [[done]]
+    assert [chunk async for chunk in todo.list(Selection(completed=False))] == [[open_]]
 
 
-@pytest.mark.parametrize("tasks_in_all", [0, 1, 2, 3, 4, 5])
-async def test_a_list_of_any_length_comes_in_pages(
-    todo: TodoList, tasks_in_all: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5])
+async def test_a_list_of_any_length_is_read_in_chunks(
+    todo: TodoList, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(todo_list, "CHUNK", 2)
-    made = [await todo.create(Draft(Title("Buy milk"))) for _ in range(tasks_in_all)]
-    pages = [list(page) async for page in todo.list()]
-    assert [task for page in pages for task in page] == made
-    assert all(len(page) <= 2 for page in pages)
+    created = [await todo.create(Draft(Title("Buy milk"))) for _ in range(count)]
+    chunks = [list(chunk) async for chunk in todo.list()]
+    assert [task for chunk in chunks for task in chunk] == created
+    assert all(len(chunk) <= 2 for chunk in chunks)
 
 
-async def test_an_edit_carries_the_time_of_the_edit(todo: TodoList, clock: Times) -> None:
+async def test_an_edit_sets_updated_at_to_the_current_time(todo: TodoList, clock: ManualClock) -> None:
     task = await todo.create(Draft(Title("Buy milk")))
     clock.time += timedelta(hours=1)
     edited = await todo.edit(task.id, {"title": Title("Buy oat milk")})
@@ -83,13 +83,13 @@ async def test_an_edit_carries_the_time_of_the_edit(todo: TodoList, clock: Times
     assert await todo.get(task.id) == edited
 
 
-async def test_completing_is_repeatable_and_toggling_is_not(todo: TodoList) -> None:
+async def test_completing_is_idempotent_and_toggling_is_not(todo: TodoList) -> None:
     task = await todo.create(Draft(Title("Buy milk")))
     assert [(await todo.complete(task.id)).completed for _ in range(2)] == [True, True]
     assert [(await todo.toggle(task.id)).completed for _ in range(2)] == [False, True]
 
 
-async def test_a_deleted_task_is_gone_and_its_id_is_never_used_again(todo: TodoList) -> None:
+async def test_a_deleted_task_is_gone_and_its_id_is_never_reused(todo: TodoList) -> None:
     task = await todo.create(Draft(Title("Buy milk")))
     await todo.delete(task.id)
     with pytest.raises(TaskNotFound):
@@ -99,7 +99,7 @@ async def test_a_deleted_task_is_gone_and_its_id_is_never_used_again(todo: TodoL
     assert (await todo.create(Draft(Title("Buy milk")))).id != task.id
 
 
-async def test_somebody_else_s_task_is_not_there(todo: TodoList, bobs: TodoList) -> None:
+async def test_another_user_s_task_is_not_found(todo: TodoList, bobs: TodoList) -> None:
     task = await todo.create(Draft(Title("private")))
     for attempt in (
         bobs.get(task.id),

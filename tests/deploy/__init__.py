@@ -1,1 +1,1 @@
-"""The product as it is deployed: installed for production, several processes behind nginx, restarted under load."""
+"""The deployment: a production install, two instances behind nginx, a rolling restart under load."""

@@ -1,4 +1,4 @@
-"""One installation for production, and two instances of it, from nginx to the database."""
+"""A production install with two instances, from nginx to the database."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy import production
+from tests.deploy import installation
 from tests.deploy.nginx import Nginx, free_port, nginx
 from tests.deploy.service import Service, started
-from tests.faults.bouncer import bouncing
 from tests.faults.cluster import Cluster, running
+from tests.faults.pgbouncer import running_pgbouncer
 from tests.faults.scenario import SECRET
 
 
 @dataclass(frozen=True)
 class Site:
-    """Everything that serves, as a frontend and as an operator see it."""
+    """nginx, the instances behind it, and their database."""
 
     nginx: Nginx
     instances: tuple[Service, Service]
@@ -25,9 +25,9 @@ class Site:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that is /opt/todo in production."""
+    """The directory that is /opt/todo in production."""
     folder = tmp_path_factory.mktemp("opt")
-    production.install(folder)
+    installation.install(folder)
     return folder
 
 
@@ -35,7 +35,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def site(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     cluster = Cluster(folder / "data")
-    async with running(cluster), bouncing(cluster, folder) as bouncer:
+    async with running(cluster), running_pgbouncer(cluster, folder) as bouncer:
         settings = {
             "DATABASE_URL": bouncer.url,
             "DATABASE_PREPARED_STATEMENTS": "false",
@@ -45,6 +45,6 @@ async def site(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Asy
         async with (
             started(installed, free_port()) as first,
             started(installed, free_port()) as second,
-            nginx(folder / "nginx", first.port, second.port) as front,
+            nginx(folder / "nginx", first.port, second.port) as proxy,
         ):
-            yield Site(front, (first, second), cluster)
+            yield Site(proxy, (first, second), cluster)

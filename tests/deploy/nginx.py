@@ -1,4 +1,4 @@
-"""nginx with `deploy/nginx.conf`, at ports of a test's own."""
+"""nginx with `deploy/nginx.conf`, on free ports."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.deploy.production import ROOT
+from tests.deploy.installation import ROOT
 
 SITE = ROOT / "deploy/nginx.conf"
 
@@ -36,7 +36,7 @@ http {{
 
 @dataclass(frozen=True)
 class Nginx:
-    """Where it listens, and what it has to say."""
+    """Address and error log of a running nginx."""
 
     address: str
     _log: Path
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 
 def _site(listen: int, first: int, second: int) -> str:
-    """The configuration of production, with other ports."""
+    """The production configuration with other ports."""
     text = SITE.read_text()
     changes = {
         "listen 80;": f"listen 127.0.0.1:{listen};",
@@ -74,7 +74,7 @@ def _configure(folder: Path, listen: int, first: int, second: int) -> None:
 
 @asynccontextmanager
 async def nginx(folder: Path, first: int, second: int) -> AsyncIterator[Nginx]:
-    """In front of two servers, at their ports."""
+    """Runs nginx in front of two servers on loopback."""
     program = shutil.which("nginx", path=os.defpath + ":/usr/sbin")
     assert program, "nginx is missing: sh tests/deploy/install.sh"
     port = free_port()
@@ -84,14 +84,14 @@ async def nginx(folder: Path, first: int, second: int) -> AsyncIterator[Nginx]:
     assert checked.returncode == 0, checked.stderr
     process = await asyncio.to_thread(subprocess.Popen, command)
     try:
-        await _listens(port)
+        await _wait_until_listening(port)
         yield Nginx(f"http://127.0.0.1:{port}", folder / "error.log")
     finally:
         process.send_signal(signal.SIGQUIT)
         await asyncio.to_thread(process.wait, 20)
 
 
-async def _listens(port: int) -> None:
+async def _wait_until_listening(port: int) -> None:
     async with asyncio.timeout(10):
         while True:
             try:

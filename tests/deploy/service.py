@@ -1,4 +1,4 @@
-"""What systemd does with `deploy/todo@.service`, its sandbox aside: the unit's own commands, signal and patience."""
+"""Runs `deploy/todo@.service` as systemd would, without its sandbox: its commands, signal and stop timeout."""
 
 import asyncio
 import shlex
@@ -10,7 +10,7 @@ from configparser import ConfigParser
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.deploy.production import ROOT
+from tests.deploy.installation import ROOT
 
 UNIT = ROOT / "deploy/todo@.service"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -23,17 +23,17 @@ def unit() -> ConfigParser:
 
 
 class Service:
-    """The instance at one port, of the installation in one folder."""
+    """One instance of the unit: an install and a port."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.port = port
         self._folder = folder
-        self._says = unit()["Service"]
+        self._unit = unit()["Service"]
         self.log = folder / f"{port}.log"
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
-        """Returns when it can serve."""
+        """Returns when the instance is ready."""
         await self._run("ExecStartPre")
         with self.log.open("a") as log:
             command = self._command("ExecStart")
@@ -43,16 +43,16 @@ class Service:
         await self._run("ExecStartPost")
 
     async def stop(self) -> float:
-        """The seconds that it took."""
+        """Returns how many seconds it took."""
         assert self.process
-        asked = time.monotonic()
+        started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        code = await asyncio.to_thread(self.process.wait, int(self._says["TimeoutStopSec"]))
+        code = await asyncio.to_thread(self.process.wait, int(self._unit["TimeoutStopSec"]))
         assert code == 0, self.log.read_text()
-        return time.monotonic() - asked
+        return time.monotonic() - started
 
     def _command(self, name: str) -> list[str]:
-        line = self._says[name].replace("/opt/todo", str(self._folder)).replace("%i", str(self.port))
+        line = self._unit[name].replace("/opt/todo", str(self._folder)).replace("%i", str(self.port))
         return shlex.split(line)
 
     async def _run(self, name: str) -> None:

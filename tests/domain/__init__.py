@@ -1,1 +1,1 @@
-"""The rules, alone."""
+"""The domain rules, mostly as properties."""

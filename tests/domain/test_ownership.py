@@ -9,12 +9,12 @@ from tests.strategies import any_text, owners
 
 
 @given(owners)
-def test_everybody_acts_as_themselves(caller: UserId) -> None:
+def test_a_caller_may_act_as_themselves(caller: UserId) -> None:
     assert acting_as(str(caller), caller=caller) == caller
 
 
 @given(any_text | owners, owners)
-def test_nobody_acts_as_anybody_else(claimed: str, caller: UserId) -> None:
+def test_a_caller_may_not_act_as_another_user(claimed: str, caller: UserId) -> None:
     if claimed == caller:
         return
     with pytest.raises(NotYours):
@@ -22,8 +22,8 @@ def test_nobody_acts_as_anybody_else(claimed: str, caller: UserId) -> None:
 
 
 @given(owners, st.sampled_from([str.upper, str.title, lambda it: it + " ", lambda it: " " + it, lambda it: it + "\0"]))
-def test_a_near_miss_is_a_miss(caller: UserId, blur: object) -> None:
-    near = blur(caller)  # type: ignore[operator]
-    if near != caller:
+def test_user_ids_that_differ_in_case_or_whitespace_are_different_users(caller: UserId, alter: object) -> None:
+    similar = alter(caller)  # type: ignore[operator]
+    if similar != caller:
         with pytest.raises(NotYours):
-            acting_as(near, caller=caller)
+            acting_as(similar, caller=caller)

@@ -1,6 +1,6 @@
-"""A Better Auth server, a `todo serve` that trusts it, and a browser: each a process of its own on loopback.
+"""Better Auth, a `todo serve` that trusts its tokens, and a browser, as separate processes on loopback.
 
-And the TypeScript client, compiled.
+Also compiles the TypeScript client.
 """
 
 import json
@@ -20,7 +20,7 @@ from tests.cli.conftest import TIMEOUT, Serving, Todo
 
 HERE = Path(__file__).parent
 CLIENT = HERE.parents[1] / "clients/typescript"
-USES = HERE / "client"
+CLIENT_TESTS = HERE / "client"
 SECRET = "the secret that Better Auth and this server share"
 
 
@@ -31,13 +31,13 @@ def free_port() -> int:
 
 
 class Issuer:
-    """Better Auth, while it runs."""
+    """A Better Auth server, running from `start` to `kill`."""
 
     def __init__(self, port: int, **options: str) -> None:
         self.origin = f"http://localhost:{port}"
         self.options = {"PORT": str(port), "SECRET": SECRET, **options}
         self.process: subprocess.Popen[str] | None = None
-        self._people = 0
+        self._users = 0
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -48,10 +48,10 @@ class Issuer:
             text=True,
         )
         assert self.process.stdout
-        said = self.process.stdout.readline()
-        if said != f"listening at {self.origin}\n":
+        line = self.process.stdout.readline()
+        if line != f"listening at {self.origin}\n":
             self.kill()
-            raise AssertionError(said)
+            raise AssertionError(line)
 
     def kill(self) -> None:
         if self.process:
@@ -66,46 +66,46 @@ class Issuer:
         with httpx2.Client(base_url=self.origin, headers={"Origin": self.origin}, timeout=TIMEOUT) as client:
             yield client
 
-    def sign_up(self) -> "Person":
-        self._people += 1
-        email = f"someone{self._people}@example.com"
+    def sign_up(self) -> "SignedUpUser":
+        self._users += 1
+        email = f"user{self._users}@example.com"
         with self.client() as client:
-            answer = client.post(
-                "/api/auth/sign-up/email", json={"email": email, "password": "correct horse battery", "name": "Someone"}
+            response = client.post(
+                "/api/auth/sign-up/email", json={"email": email, "password": "correct horse battery", "name": "A user"}
             )
-            assert answer.status_code == 200, answer.text
-            return Person(self, answer.json()["user"]["id"], answer.json()["token"], dict(answer.cookies))
+            assert response.status_code == 200, response.text
+            return SignedUpUser(self, response.json()["user"]["id"], response.json()["token"], dict(response.cookies))
 
-    def letters(self) -> list[str]:
+    def verification_tokens(self) -> list[str]:
         """The tokens in the e-mail messages that were sent."""
         with self.client() as client:
-            sent: list[str] = client.get("/letters").json()
-            return sent
+            tokens: list[str] = client.get("/verification-tokens").json()
+            return tokens
 
 
-class Person:
-    """Somebody who has signed up."""
+class SignedUpUser:
+    """A user of Better Auth, with a session."""
 
-    def __init__(self, issuer: Issuer, user: str, session: str, cookies: dict[str, str]) -> None:
-        self.issuer, self.user, self.session, self.cookies = issuer, user, session, cookies
+    def __init__(self, issuer: Issuer, id_: str, session: str, cookies: dict[str, str]) -> None:
+        self.issuer, self.id, self.session, self.cookies = issuer, id_, session, cookies
 
     def token(self) -> str:
         """A fresh JWT."""
         with self.issuer.client() as client:
-            answer = client.get("/api/auth/token", headers={"Authorization": f"Bearer {self.session}"})
-            assert answer.status_code == 200, answer.text
-            token: str = answer.json()["token"]
+            response = client.get("/api/auth/token", headers={"Authorization": f"Bearer {self.session}"})
+            assert response.status_code == 200, response.text
+            token: str = response.json()["token"]
             return token
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _installed() -> None:
     for needed in (shutil.which("node"), (HERE / "node_modules/better-auth").is_dir() or None):
-        assert needed, "run this by `make e2e`, which installs Node, Better Auth and Chromium"
+        assert needed, "run `make e2e`, which installs Node, Better Auth and Chromium"
 
 
 def compile_typescript(project: Path, *options: str) -> str:
-    """By the current TypeScript; what it printed. The project says where the output goes."""
+    """Compiles with the pinned TypeScript, and returns what it printed. The project's tsconfig.json sets the output."""
     done = subprocess.run(
         [HERE / "node_modules/.bin/tsc", "--project", project, "--strict", *options],
         capture_output=True,
@@ -119,14 +119,14 @@ def compile_typescript(project: Path, *options: str) -> str:
 
 @pytest.fixture(scope="session")
 def _typescript() -> None:
-    """The client is compiled, and what the tests do with it."""
-    for project in (CLIENT, USES):
+    """Compiles the client and the tests' programs that use it."""
+    for project in (CLIENT, CLIENT_TESTS):
         compile_typescript(project)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Callable[..., tuple[Issuer, Serving]]]:
-    """Starts a Better Auth server with these options, and a `todo serve` that knows it by its address only."""
+    """Starts Better Auth with the given options, and `todo serve` with its URL and secret."""
     with ExitStack() as running:
 
         def start(**options: str) -> tuple[Issuer, Serving]:
@@ -139,10 +139,10 @@ def run(tmp_path: Path) -> Iterator[Callable[..., tuple[Issuer, Serving]]]:
         yield start
 
 
-def browse(steps: str, **given: Any) -> Any:
-    """What the browser saw."""
+def browse(steps: str, **arguments: Any) -> Any:
+    """Runs steps of `browser.mjs`, and returns what the page observed."""
     done = subprocess.run(
-        ["node", str(HERE / "browser.mjs"), steps, json.dumps(given)],
+        ["node", str(HERE / "browser.mjs"), steps, json.dumps(arguments)],
         capture_output=True,
         text=True,
         timeout=TIMEOUT * 2,

@@ -1,5 +1,5 @@
 // A genuine Better Auth server on loopback, and the page of a frontend on the same origin.
-// PORT, SECRET, and if wanted ALG (of the key pair), ROTATION (seconds) and COOKIES ("secret" or "keys").
+// Environment: PORT, SECRET; optionally ALG (of the key pair), ROTATION (seconds) and COOKIES ("secret" or "keys").
 import { createServer } from "node:http"
 import { readFile } from "node:fs/promises"
 import { betterAuth } from "better-auth"
@@ -10,7 +10,7 @@ import { bearer, jwt } from "better-auth/plugins"
 const { PORT, SECRET, ALG = "EdDSA", ROTATION, COOKIES } = process.env
 const origin = `http://localhost:${PORT}`
 const tables = { user: [], session: [], account: [], verification: [], jwks: [] }
-const letters = []
+const verificationTokens = []
 
 const auth = betterAuth({
   baseURL: origin,
@@ -20,7 +20,7 @@ const auth = betterAuth({
   rateLimit: { enabled: false },
   telemetry: { enabled: false },
   emailAndPassword: { enabled: true },
-  emailVerification: { sendOnSignUp: true, sendVerificationEmail: async ({ token }) => void letters.push(token) },
+  emailVerification: { sendOnSignUp: true, sendVerificationEmail: async ({ token }) => void verificationTokens.push(token) },
   session: COOKIES ? { cookieCache: { enabled: true, strategy: "jwt", maxAge: 300 } } : {},
   plugins: [
     bearer(),
@@ -39,7 +39,7 @@ const page = await readFile(new URL("page.html", import.meta.url))
 
 createServer((request, response) => {
   if (request.url.startsWith("/api/auth/")) return handle(request, response)
-  if (request.url === "/letters") return response.end(JSON.stringify(letters))
+  if (request.url === "/verification-tokens") return response.end(JSON.stringify(verificationTokens))
   response.setHeader("Content-Type", "text/html")
   response.end(page)
 }).listen(Number(PORT), () => console.log(`listening at ${origin}`))

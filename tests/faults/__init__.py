@@ -1,1 +1,1 @@
-"""What becomes of calls when the database, or the way to it, does not do its part."""
+"""Fault injection: a failing database, network, process or client, under load."""

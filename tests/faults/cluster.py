@@ -1,4 +1,4 @@
-"""A PostgreSQL of a test's own, on a TCP port, to be stopped, crashed and started again."""
+"""A separate PostgreSQL server on a TCP port, which tests stop, crash and restart."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 
 from entrypoints.cli import local_postgres
 
-# A killed process loses nothing that it handed to the kernel, so fsync may rest; what is committed is handed over.
+# fsync is unnecessary: a killed process loses nothing that it has written to the kernel, and commits are written.
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -29,12 +29,12 @@ START_SECONDS = STOP_SECONDS = 30
 
 
 class Cluster:
-    """One server with the role `todo`, which is nobody special, and its database of the same name."""
+    """One server with the unprivileged role `todo` and its database of the same name."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
         self._log = data.with_suffix(".log")
-        self._before = [*local_postgres._unprivileged()]
+        self._command_prefix = [*local_postgres._unprivileged()]
         self._pid: int | None = None
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port: int = free.getsockname()[1]
@@ -50,14 +50,16 @@ class Cluster:
         await self.execute("CREATE DATABASE todo OWNER todo", database="postgres")
 
     async def start(self) -> float:
-        """The moment from which it answered."""
+        """Returns the time of the event loop from which it accepted queries."""
         settings = {**SETTINGS, "port": str(self.port)}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
         program = local_postgres._binaries() / "postgres"
-        self._pid = local_postgres._spawn([*self._before, str(program), "-D", str(self._data), *options], self._log)
-        return await self.when_it_answers()
+        self._pid = local_postgres._spawn(
+            [*self._command_prefix, str(program), "-D", str(self._data), *options], self._log
+        )
+        return await self.wait_until_ready()
 
-    async def when_it_answers(self) -> float:
+    async def wait_until_ready(self) -> float:
         async with asyncio.timeout(START_SECONDS):
             while True:
                 try:
@@ -68,10 +70,10 @@ class Cluster:
                     return asyncio.get_running_loop().time()
 
     async def stop(self) -> None:
-        """Ends every session and writes everything down, as an orderly restart does."""
+        """Fast shutdown: ends every session and writes a checkpoint, as an orderly restart does."""
         if self._pid is not None:
             os.kill(self._pid, signal.SIGINT)
-            await self._is_gone()
+            await self._wait_until_stopped()
 
     async def crash(self) -> None:
         """Kills every process of the server at once."""
@@ -80,9 +82,9 @@ class Cluster:
         for pid in [self._pid, *others]:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        await self._is_gone()
+        await self._wait_until_stopped()
 
-    async def _is_gone(self) -> None:
+    async def _wait_until_stopped(self) -> None:
         assert self._pid is not None
         for _ in range(STOP_SECONDS * 100):
             if local_postgres._gone(self._pid, self._data):
@@ -93,30 +95,30 @@ class Cluster:
         self._pid = None
 
     async def kill_a_backend(self) -> None:
-        """Upon which PostgreSQL ends every session and recovers."""
+        """Kills one session. PostgreSQL then ends all others and runs crash recovery."""
         [[pid], *_] = await self.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'todo'")
         os.kill(pid, signal.SIGKILL)
 
     async def terminate_sessions(self) -> int:
-        """How many there were."""
+        """Terminates every session of the program, and returns how many there were."""
         ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'todo'"
         return len(await self.execute(ended, database="postgres"))
 
     async def execute(self, statement: str, *, database: str = "todo") -> list[Any]:
-        """What a statement returns that the superuser runs, past every proxy."""
+        """Runs a statement as superuser, bypassing any proxy, and returns its rows."""
         async with await self.connect(database) as connection:
-            answer = await connection.execute(statement.encode())
-            return await answer.fetchall() if answer.description else []
+            cursor = await connection.execute(statement.encode())
+            return await cursor.fetchall() if cursor.description else []
 
     async def connect(self, database: str = "todo") -> psycopg.AsyncConnection[Any]:
-        """As superuser, past every proxy; each statement commits by itself."""
+        """A connection as superuser, bypassing any proxy, in autocommit mode."""
         return await psycopg.AsyncConnection.connect(self._conninfo("postgres", database), autocommit=True)
 
 
 class ClusterOnSmallDisk(Cluster):
-    """Keeps the tasks on a disk of its own, in memory, that only its processes see.
+    """Stores the tasks on a small tmpfs that only its own processes can see.
 
-    Needs a Linux on which everybody may make user namespaces.
+    Requires Linux with unprivileged user namespaces.
     """
 
     def __init__(self, data: Path) -> None:
@@ -125,10 +127,10 @@ class ClusterOnSmallDisk(Cluster):
         self._disk.mkdir()
         mount = f'mount -t tmpfs -o size={DISK},mode=700 tmpfs "$0" && exec "$@"'
         as_root = ["unshare", "--user", "--map-root-user", "--mount", "--", "sh", "-c", mount, str(self._disk)]
-        self._before = [*as_root, "unshare", "--user", "--map-user=65534", "--"]
+        self._command_prefix = [*as_root, "unshare", "--user", "--map-user=65534", "--"]
 
-    async def keep_tasks_there(self) -> None:
-        """New tasks ask for new space: the rest of each page is left to changes."""
+    async def move_tasks_to_disk(self) -> None:
+        """Moves the table there. New tasks need new pages soon, because most of each page is reserved for updates."""
         await self.execute(f"CREATE TABLESPACE small LOCATION '{self._disk}'")
         await self.execute("ALTER TABLE tasks SET TABLESPACE small")
         await self.execute("ALTER TABLE tasks SET (fillfactor = 10)")

@@ -1,4 +1,4 @@
-"""The whole product in the face of faults; what became of each is told at the end of the run."""
+"""The program, its database and a proxy between them; the results of all faults are printed at the end of the run."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -42,7 +42,7 @@ def rows(pytestconfig: pytest.Config) -> list[Row]:
 
 @pytest.fixture(scope="session")
 async def stage(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> AsyncIterator[Stage]:
-    """One process that serves both contracts, on one server, for most faults of a run."""
+    """One process with both contracts and one database server, shared by most scenarios."""
     folder = tmp_path_factory.mktemp("stage")
     async with _stage(Cluster(folder / "data"), folder, rows) as ready:
         yield ready
@@ -52,7 +52,7 @@ async def stage(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> As
 async def stage_on_small_disk(tmp_path: Path, rows: list[Row]) -> AsyncIterator[Stage]:
     cluster = ClusterOnSmallDisk(tmp_path / "data")
     async with _stage(cluster, tmp_path, rows) as ready:
-        await cluster.keep_tasks_there()
+        await cluster.move_tasks_to_disk()
         yield ready
 
 

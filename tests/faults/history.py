@@ -1,7 +1,7 @@
-"""Whether what users were told can be true: each task is a register, and its history must be linearizable.
+"""Checks recorded operations: each task is a register, and its history must be linearizable.
 
-Wing and Gong's search, with Lowe's memory of what was tried. A state is what answers show of a task. What ended without
-an answer, or with the one error that is allowed, may take effect at any later time, or never.
+The algorithm is Wing and Gong's search with Lowe's memoization. A state is what responses show of a task. An operation
+without a response, or with the one error that is allowed, may take effect at any later time, or never.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from tests.faults.load import Contract, Operation
 
 
 class State(NamedTuple):
-    """A task that is there. Of a change without an answer the time is not known: `later` than the one that is."""
+    """The state of an existing task. `later`: a change had no response, so `updated_at` is only a lower bound."""
 
     title: str
     description: str | None
@@ -22,87 +22,87 @@ class State(NamedTuple):
     updated_at: datetime
     later: bool = False
 
-    def shows(self, seen: "State") -> bool:
-        moved = seen.updated_at > self.updated_at if self.later else seen.updated_at == self.updated_at
-        return self[:3] == seen[:3] and moved
+    def permits(self, observed: "State") -> bool:
+        same_version = observed.updated_at > self.updated_at if self.later else observed.updated_at == self.updated_at
+        return self[:3] == observed[:3] and same_version
 
     def changed(self, changes: Mapping[str, Any]) -> "State":
         after = self._replace(**changes)
         return self if after == self else after._replace(later=True)
 
 
-def _state(answer: Mapping[str, Any]) -> State:
-    moment = datetime.fromisoformat(answer["updated_at"])
-    return State(answer["title"], answer["description"], answer["completed"], moment)
+def _state(task: Mapping[str, Any]) -> State:
+    updated_at = datetime.fromisoformat(task["updated_at"])
+    return State(task["title"], task["description"], task["completed"], updated_at)
 
 
-def _born(sent: Mapping[str, Any]) -> State:
-    """As a task begins whose creation was not answered, at a time that is not known."""
+def _unacknowledged(sent: Mapping[str, Any]) -> State:
+    """The initial state of a task whose creation had no response."""
     return State(sent["title"], sent["description"], False, datetime.min.replace(tzinfo=UTC), later=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One operation on one task. `known`: it was answered, and left the task, or found it, as `seen`."""
+    """One operation on one task. `acknowledged`: it had a response, which shows the task as `observed` afterwards."""
 
     action: str
     sent: Mapping[str, Any]
     began: float
     ended: float
-    known: bool
-    seen: State | None
+    acknowledged: bool
+    observed: State | None
 
     @property
     def effect(self) -> tuple[object, ...]:
-        """The same for steps between which nothing can tell."""
-        return (self.action, *self.sent.items(), self.began if self.known else None)
+        """Equal for steps that are indistinguishable."""
+        return (self.action, *self.sent.items(), self.began if self.acknowledged else None)
 
     def after(self, state: State | None) -> Iterator[State | None]:
-        """The state that follows, if the step can be taken."""
+        """The next state, if the step is possible in this state."""
         match self.action:
             case "create" if state is None:
-                yield self.seen
-            case "look" if self.seen is None or state is None:
-                if self.seen is state:
+                yield self.observed
+            case "read" if self.observed is None or state is None:
+                if self.observed is state:
                     yield None
-            case "look" if state is not None and self.seen is not None and state.shows(self.seen):
-                yield self.seen
+            case "read" if state is not None and self.observed is not None and state.permits(self.observed):
+                yield self.observed
             case "delete" if state is not None:
                 yield None
             case "change" | "toggle" | "complete" if state is not None:
                 changed = state.changed(self._changes(state))
-                if not self.known:
+                if not self.acknowledged:
                     yield changed
-                elif self.seen is not None and changed.shows(self.seen):
-                    yield self.seen
+                elif self.observed is not None and changed.permits(self.observed):
+                    yield self.observed
 
     def _changes(self, state: State) -> Mapping[str, Any]:
         return {"change": self.sent, "toggle": {"completed": not state.completed}}.get(self.action, {"completed": True})
 
 
-def complaints(operations: Sequence[Operation], contract: Contract) -> list[str]:
-    """All that cannot be true; empty for a history that holds."""
+def violations(operations: Sequence[Operation], contract: Contract) -> list[str]:
+    """Everything that is impossible; empty for a valid history."""
     return [
-        *_wrong_answers(operations, contract),
+        *_unexpected_responses(operations, contract),
         *_foreign(operations),
         *_duplicates(operations),
         *_out_of_order(operations),
-        *(complaint for user in {operation.user for operation in operations} for complaint in _lost(operations, user)),
+        *(violation for user in {operation.user for operation in operations} for violation in _lost(operations, user)),
     ]
 
 
-def _wrong_answers(operations: Iterable[Operation], contract: Contract) -> Iterator[str]:
+def _unexpected_responses(operations: Iterable[Operation], contract: Contract) -> Iterator[str]:
     for operation in operations:
         missing = operation.status == 404 and operation.task is not None
         if not (operation.done or missing or operation.unavailable(contract)):
-            yield f"{operation.action} was answered {operation.status}: {operation.answer}"
+            yield f"{operation.action} got {operation.status}: {operation.body}"
 
 
 def _shown(operation: Operation) -> list[dict[str, Any]]:
-    """The tasks in an answer."""
-    if not operation.done or operation.answer is None:
+    """The tasks in the response of an operation."""
+    if not operation.done or operation.body is None:
         return []
-    return operation.answer if operation.action == "list" else [operation.answer]
+    return operation.body if operation.action == "list" else [operation.body]
 
 
 def _name(title: str) -> str:
@@ -110,11 +110,13 @@ def _name(title: str) -> str:
 
 
 def _foreign(operations: Sequence[Operation]) -> Iterator[str]:
-    """What its user never made."""
-    made = {(operation.user, _name((operation.sent or {})["title"])) for operation in operations if _creates(operation)}
+    """Tasks that were shown to a user who never created them."""
+    created = {
+        (operation.user, _name((operation.sent or {})["title"])) for operation in operations if _creates(operation)
+    }
     for operation in operations:
         for task in _shown(operation):
-            if task["user_id"] != operation.user or (operation.user, _name(task["title"])) not in made:
+            if task["user_id"] != operation.user or (operation.user, _name(task["title"])) not in created:
                 yield f"{operation.user} was shown a foreign task: {task}"
 
 
@@ -127,16 +129,16 @@ def _duplicates(operations: Iterable[Operation]) -> Iterator[str]:
     for operation in operations:
         for task in _shown(operation):
             ids.setdefault(_name(task["title"]), set()).add((task["id"], task["created_at"]))
-    return (f"{name} is there more than once: {found}" for name, found in ids.items() if len(found) > 1)
+    return (f"{name} exists more than once: {found}" for name, found in ids.items() if len(found) > 1)
 
 
 def _out_of_order(operations: Sequence[Operation]) -> Iterator[str]:
-    """Ids rise from one creation to the next, and in every list."""
+    """IDs increase with each creation, and in every list."""
     created = sorted((operation for operation in operations if _creates(operation) and operation.done), key=_began)
     for later in created:
         for earlier in created:
-            if earlier.ended < later.began and earlier.answer["id"] > later.answer["id"]:
-                yield f"{earlier.answer['title']} was created before {later.answer['title']} and has a higher id"
+            if earlier.ended < later.began and earlier.body["id"] > later.body["id"]:
+                yield f"{earlier.body['title']} was created before {later.body['title']} and has a higher id"
     for operation in operations:
         ids = [task["id"] for task in _shown(operation)]
         if ids != sorted(set(ids)):
@@ -148,57 +150,57 @@ def _began(operation: Operation) -> float:
 
 
 def _lost(operations: Iterable[Operation], user: str) -> Iterator[str]:
-    """The tasks of a user whose histories are not linearizable."""
+    """The tasks of a user whose history is not linearizable."""
     of_user = [operation for operation in operations if operation.user == user]
     names = {task["id"]: _name(task["title"]) for operation in of_user for task in _shown(operation)}
     for task, name in names.items():
         steps = sorted(_steps(of_user, task, name), key=lambda step: step.began)
-        if not linearizable(_worth_trying(steps)):
-            told = "\n".join(f"    {step}" for step in steps)
-            yield f"{user} was told what cannot be true of task {task}:\n{told}"
+        if not linearizable(_observable(steps)):
+            history = "\n".join(f"    {step}" for step in steps)
+            yield f"the history of task {task} of {user} is not linearizable:\n{history}"
 
 
 def _steps(operations: Iterable[Operation], task: int, name: str) -> Iterator[Step]:
     gone_from = inf
     for operation in sorted(operations, key=_began):
         ended = operation.ended if operation.done or operation.status == 404 else inf
-        known = ended < inf
-        step = Step(operation.action, operation.sent or {}, operation.began, ended, known, None)
-        if operation.action == "list" and known:
-            found = [_state(shown) for shown in operation.answer if shown["id"] == task]
-            if found or operation.began < gone_from:  # who is gone stays gone, and need not be looked for again
-                yield replace(step, action="look", seen=found[0] if found else None)
+        acknowledged = ended < inf
+        step = Step(operation.action, operation.sent or {}, operation.began, ended, acknowledged, None)
+        if operation.action == "list" and acknowledged:
+            found = [_state(shown) for shown in operation.body if shown["id"] == task]
+            if found or operation.began < gone_from:  # later lists without the task add nothing once it is gone
+                yield replace(step, action="read", observed=found[0] if found else None)
         elif _creates(operation) and _name(step.sent["title"]) == name:
-            yield replace(step, seen=_state(operation.answer) if known else _born(step.sent))
+            yield replace(step, observed=_state(operation.body) if acknowledged else _unacknowledged(step.sent))
         elif operation.task == task:
             if operation.status == 404:
-                yield replace(step, action="look")
-            elif operation.action == "delete" or not known:
+                yield replace(step, action="read")
+            elif operation.action == "delete" or not acknowledged:
                 yield step
             else:
                 yield replace(
-                    step, action="look" if step.action == "get" else step.action, seen=_state(operation.answer)
+                    step, action="read" if step.action == "get" else step.action, observed=_state(operation.body)
                 )
             if operation.status in (204, 404):
                 gone_from = min(gone_from, ended)
 
 
-def _worth_trying(steps: Sequence[Step]) -> list[Step]:
-    """Without the reads that had no answer, and the changes of one text that nobody was ever shown: had they been
-    carried out, nobody could tell."""
-    texts = {text for step in steps if step.seen for text in step.seen[:2]}
+def _observable(steps: Sequence[Step]) -> list[Step]:
+    """Drops reads without a response, and unacknowledged changes to texts that no response shows: whether they took
+    effect cannot be observed."""
+    texts = {text for step in steps if step.observed for text in step.observed[:2]}
     return [
         step
         for step in steps
-        if step.known or (step.action != "get" and texts.issuperset(filter(None, step.sent.values())))
+        if step.acknowledged or (step.action != "get" and texts.issuperset(filter(None, step.sent.values())))
     ]
 
 
 def linearizable(steps: Sequence[Step]) -> bool:
-    """Whether the steps, in order of their beginning, can have been taken one after another."""
+    """Whether the steps, sorted by their beginning, are possible in some sequential order."""
     tried: set[tuple[int, State | None]] = set()
     paths: list[tuple[int, State | None]] = [(0, None)]
-    wanted = sum(1 << place for place, step in enumerate(steps) if step.known)
+    wanted = sum(1 << index for index, step in enumerate(steps) if step.acknowledged)
     while paths:
         path = paths.pop()
         if path[0] & wanted == wanted:
@@ -210,19 +212,19 @@ def linearizable(steps: Sequence[Step]) -> bool:
 
 
 def _next(steps: Sequence[Step], taken: int, state: State | None) -> list[tuple[int, State | None]]:
-    """Every step that may come next, and where it leads: none that began after one had ended that is not taken yet."""
-    found, alike, until = [], set(), inf
-    for place in range((~taken & taken + 1).bit_length() - 1, len(steps)):
-        step = steps[place]
-        if step.began > until:
+    """The possible next steps, as paths: a step must not begin after the end of one that is not taken yet."""
+    found, equivalent, earliest_end = [], set(), inf
+    for index in range((~taken & taken + 1).bit_length() - 1, len(steps)):
+        step = steps[index]
+        if step.began > earliest_end:
             break
-        if taken >> place & 1 or step.effect in alike:
+        if taken >> index & 1 or step.effect in equivalent:
             continue
-        until = min(until, step.ended)
-        if not step.known:
-            alike.add(step.effect)  # whichever of them was carried out, it might as well have been the first
+        earliest_end = min(earliest_end, step.ended)
+        if not step.acknowledged:
+            equivalent.add(step.effect)  # it makes no difference which of them took effect
         for after in step.after(state):
-            if after == state and step.known:
-                return [(taken | 1 << place, state)]  # changes nothing, so nothing speaks against taking it now
-            found.append((taken | 1 << place, after))
+            if after == state and step.acknowledged:
+                return [(taken | 1 << index, state)]  # has no effect on the state, so it can be taken now
+            found.append((taken | 1 << index, after))
     return found

@@ -1,4 +1,4 @@
-"""Users at work over HTTP, at a bounded pace, with everything written down that they asked and were told."""
+"""Load on the HTTP API at a bounded rate, with every request and response recorded."""
 
 import asyncio
 import random
@@ -18,24 +18,24 @@ CONTRACTS: tuple[Contract, ...] = (1, 2)
 UNAVAILABLE = {1: 503, 2: 500}
 
 USERS = 4
-CLIENTS = 10  # of each user: many, and seldom busy, so that a fault finds more of them than there are connections
-PAUSE = 0.7  # seconds on average, between the requests of one client
-TASKS = 2  # of each client, at most
-PATIENCE = 20  # seconds, after which a request counts as never answered
+CLIENTS = 10  # of each user; mostly idle, but more than there are database connections
+PAUSE = 0.7  # seconds on average between the requests of one client
+TASKS = 2  # of each client at most
+TIMEOUT = 20  # seconds until a request counts as unanswered
 
 Action = Literal["create", "get", "list", "change", "toggle", "complete", "delete"]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What was asked and answered, with the moments of both; `status` is None where no answer came."""
+    """A request and its response. Times are seconds of the event loop's clock; `status` is None without a response."""
 
     user: str
     action: Action
     began: float
     ended: float
     status: int | None
-    answer: Any = None
+    body: Any = None
     task: int | None = None
     sent: Mapping[str, Any] | None = None
     retry_after: str | None = None
@@ -46,7 +46,7 @@ class Operation:
 
     @property
     def failed(self) -> bool:
-        """404 is no failure: somebody else may have deleted the task."""
+        """404 is not a failure: another client may have deleted the task."""
         return not self.done and self.status != 404
 
     @property
@@ -54,23 +54,23 @@ class Operation:
         return self.ended - self.began
 
     def unavailable(self, contract: Contract) -> bool:
-        """Whether it is the one error that a fault may cause."""
+        """Whether it got the one error that a fault may cause."""
         return (
             self.status == UNAVAILABLE[contract]
-            and self.answer["code"] == "storage_unavailable"
+            and self.body["code"] == "storage_unavailable"
             and self.retry_after is not None
         )
 
 
 class User:
-    """One owner of tasks, asking on one contract. A title begins with its task's own name, which never changes."""
+    """One user of one contract. Titles begin with a name that is unique to the task and never changes."""
 
     _names = count(1)
 
     def __init__(self, name: str, contract: Contract, http: httpx2.AsyncClient, secret: str) -> None:
         self.name = name
         self.operations: list[Operation] = []
-        self.titles: dict[int, str] = {}  # of the tasks that are there, as far as its clients know
+        self.titles: dict[int, str] = {}  # of existing tasks, as far as the clients know
         self._http = http
         self._path = "/api/tasks" if contract == 1 else f"/api/{name}/tasks"
         self._token = sign(UserId(name), secret, ExpectedClaims(), seconds=3600)
@@ -78,31 +78,31 @@ class User:
 
     async def create(self) -> Operation:
         title = f"{self.name}-{next(self._names)} new"
-        return await self._ask("create", "POST", sent={"title": title, "description": "x" * 100})
+        return await self._send("create", "POST", sent={"title": title, "description": "x" * 100})
 
     async def get(self, task: int) -> Operation:
-        return await self._ask("get", "GET", task)
+        return await self._send("get", "GET", task)
 
     async def list(self) -> Operation:
-        return await self._ask("list", "GET")
+        return await self._send("list", "GET")
 
     async def retitle(self, task: int, title: str) -> Operation:
-        return await self._ask("change", "PATCH", task, sent={"title": f"{title.split()[0]} {next(self._names)}"})
+        return await self._send("change", "PATCH", task, sent={"title": f"{title.split()[0]} {next(self._names)}"})
 
     async def describe(self, task: int) -> Operation:
-        return await self._ask("change", "PUT", task, sent={"description": f"again {next(self._names)}"})
+        return await self._send("change", "PUT", task, sent={"description": f"again {next(self._names)}"})
 
     async def reopen(self, task: int) -> Operation:
-        return await self._ask("change", "PATCH", task, sent={"completed": False})
+        return await self._send("change", "PATCH", task, sent={"completed": False})
 
     async def complete(self, task: int) -> Operation:
         """Toggles on contract 1."""
-        return await self._ask(self._completion, "PATCH", task, after="/complete")
+        return await self._send(self._completion, "PATCH", task, after="/complete")
 
     async def delete(self, task: int) -> Operation:
-        return await self._ask("delete", "DELETE", task)
+        return await self._send("delete", "DELETE", task)
 
-    async def _ask(
+    async def _send(
         self,
         action: Action,
         method: str,
@@ -121,27 +121,27 @@ class User:
         except httpx2.TransportError:
             operation = Operation(self.name, action, began, clock(), None, None, task, sent)
         else:
-            answer = response.json() if response.content else None
+            body = response.json() if response.content else None
             retry_after = response.headers.get("Retry-After")
             operation = Operation(
-                self.name, action, began, clock(), response.status_code, answer, task, sent, retry_after
+                self.name, action, began, clock(), response.status_code, body, task, sent, retry_after
             )
         self.operations.append(operation)
         return operation
 
 
 class Load:
-    """Several clients of each of several users, at work on one contract until they are told to stop."""
+    """Several clients of several users, who work on one contract until `stop`."""
 
     def __init__(self, address: str, contract: Contract, secret: str, name: str) -> None:
         self.contract = contract
         self._working = True
-        self._awake, self._quiet = asyncio.Event(), asyncio.Event()
-        self._awake.set()
-        self._quiet.set()
-        self._asking = 0
+        self._running, self._idle = asyncio.Event(), asyncio.Event()
+        self._running.set()
+        self._idle.set()
+        self._in_flight = 0
         self._http = httpx2.AsyncClient(
-            base_url=address, timeout=PATIENCE, limits=httpx2.Limits(max_connections=200), trust_env=False
+            base_url=address, timeout=TIMEOUT, limits=httpx2.Limits(max_connections=200), trust_env=False
         )
         self._secret = secret
         self.guests: list[User] = []
@@ -152,36 +152,36 @@ class Load:
         return [operation for user in self.users for operation in user.operations]
 
     async def work(self) -> None:
-        """Until `stop`; then everybody looks at all that they have."""
+        """Sends requests until `stop`; finally lists the tasks of every user."""
         clients = [_Client(user, random.Random(user.name + str(n))) for user in self.users for n in range(CLIENTS)]
-        await asyncio.gather(*(self._keep_at_work(client) for client in clients))
+        await asyncio.gather(*(self._repeat(client) for client in clients))
         await asyncio.gather(*(user.list() for user in self.users))
 
-    async def _keep_at_work(self, client: "_Client") -> None:
+    async def _repeat(self, client: "_Client") -> None:
         while self._working:
-            await client.rest()
-            await self._awake.wait()
-            self._asking += 1
-            self._quiet.clear()
-            await client.do_something()
-            self._asking -= 1
-            if not self._asking:
-                self._quiet.set()
+            await client.pause()
+            await self._running.wait()
+            self._in_flight += 1
+            self._idle.clear()
+            await client.send_request()
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
 
-    async def sleep(self) -> None:
-        """Returns when everything is answered that was asked; nothing more is asked."""
-        self._awake.clear()
-        await self._quiet.wait()
+    async def pause(self) -> None:
+        """Pauses the load. Returns when no request is in flight."""
+        self._running.clear()
+        await self._idle.wait()
 
-    def wake(self) -> None:
-        self._awake.set()
+    def resume(self) -> None:
+        self._running.set()
 
     def stop(self) -> None:
         self._working = False
-        self.wake()
+        self.resume()
 
     def guest(self, name: str) -> User:
-        """Another user, who does only what a test does in their name; their operations count in the history."""
+        """Another user, without clients: only the test sends requests as this user. They count in the history."""
         self.guests.append(User(f"{name}-{self.contract}", self.contract, self._http, self._secret))
         return self.guests[-1]
 
@@ -190,17 +190,17 @@ class Load:
 
 
 class _Client:
-    """Deletes only what it made itself; looks at and changes what any client of its user made."""
+    """Reads and changes all tasks of its user; deletes only tasks that it created itself."""
 
     def __init__(self, user: User, dice: random.Random) -> None:
         self._user = user
         self._dice = dice
         self._mine: list[int] = []
 
-    async def rest(self) -> None:
+    async def pause(self) -> None:
         await asyncio.sleep(self._dice.uniform(0, 2 * PAUSE))
 
-    async def do_something(self) -> None:
+    async def send_request(self) -> None:
         titles, dice = self._user.titles, self._dice
         if not titles or (len(self._mine) < TASKS and dice.random() < 0.15):
             await self._create()
@@ -214,10 +214,10 @@ class _Client:
             await (do(task) if dice.random() < 0.85 else user.retitle(task, title))
 
     async def _create(self) -> None:
-        made = await self._user.create()
-        if made.done:
-            self._mine.append(made.answer["id"])
-            self._user.titles[made.answer["id"]] = made.answer["title"]
+        created = await self._user.create()
+        if created.done:
+            self._mine.append(created.body["id"])
+            self._user.titles[created.body["id"]] = created.body["title"]
 
     async def _delete(self) -> None:
         task = self._dice.choice(self._mine)
@@ -228,7 +228,7 @@ class _Client:
 
 @asynccontextmanager
 async def load(address: str, contract: Contract, secret: str, name: str) -> AsyncIterator[Load]:
-    """At work while the context is open. What was asked until then has been answered afterwards."""
+    """Load while the context is open. All requests are complete when it closes."""
     users = Load(address, contract, secret, name)
     working = asyncio.create_task(users.work())
     try:

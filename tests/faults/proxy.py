@@ -1,4 +1,4 @@
-"""A way to PostgreSQL that fails when a test wants it to."""
+"""TCP proxy in front of PostgreSQL that injects network faults."""
 
 import asyncio
 import socket
@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 
-class _Link:
-    """One connection, from the caller to the server."""
+class _Connection:
+    """A connection of a caller, and the one to the server that it is forwarded to."""
 
     def __init__(self, caller: asyncio.StreamWriter) -> None:
         self.caller = caller
@@ -23,114 +23,123 @@ class _Link:
 
 
 class Proxy:
-    """Passes bytes on in both directions, each until it is told not to."""
+    """Forwards bytes in both directions. Each direction can be paused: `questions` to the server, `answers` from it.
+
+    While `forwarding` is cleared, new connections are accepted but not forwarded. `swallowed` is set once a paused
+    direction has held data back.
+    """
 
     def __init__(self, conninfo: str) -> None:
         parts = conninfo_to_dict(conninfo)
         self._host, self._port = str(parts["host"]), int(parts.get("port") or 5432)
         self._to = {name: str(value) for name, value in parts.items() if name not in ("host", "port")}
-        self._links: set[_Link] = set()
+        self._open: set[_Connection] = set()
         self._listener: asyncio.Server | None = None
-        self._deaf: list[socket.socket] = []
-        self.questions, self.answers, self.speaks = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        for passing in (self.questions, self.answers, self.speaks):
-            passing.set()
+        self._backlog: list[socket.socket] = []
+        self.questions, self.answers, self.forwarding = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        for event in (self.questions, self.answers, self.forwarding):
+            event.set()
         self.swallowed = asyncio.Event()
-        self.delay_seconds = 0.0  # that bytes are under way, in each direction
-        self.answer_to_lose: bytes | None = None  # the next that holds these bytes, and its connection
+        self.delay_seconds = 0.0  # added to each direction
+        self.answer_to_lose: bytes | None = None  # data from the server that contains this resets the connection
         self.connections = 0
-        self.passed = 0  # bytes, in both directions
+        self.bytes_forwarded = 0  # in both directions
         self.port = 0
         self.conninfo = ""
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        link = _Link(writer)
-        self._links.add(link)
+        connection = _Connection(writer)
+        self._open.add(connection)
         with suppress(OSError, asyncio.CancelledError):
-            await self.speaks.wait()
-            there = await self._connect()
-            link.server = there[1]
+            await self.forwarding.wait()
+            from_server, to_server = await self._connect()
+            connection.server = to_server
             await asyncio.gather(
-                self._pass(reader, there[1], self.questions, link), self._pass(there[0], writer, self.answers, link)
+                self._forward(reader, to_server, self.questions, connection),
+                self._forward(from_server, writer, self.answers, connection),
             )
-        self._reset(link)
+        self._reset(connection)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._host.startswith("/"):
             return await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
         return await asyncio.open_connection(self._host, self._port)
 
-    async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, allowed: asyncio.Event, link: _Link
+    async def _forward(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        gate: asyncio.Event,
+        connection: _Connection,
     ) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
-                self.passed += len(data)
-                if allowed is self.answers and self.answer_to_lose is not None and self.answer_to_lose in data:
+                self.bytes_forwarded += len(data)
+                if gate is self.answers and self.answer_to_lose is not None and self.answer_to_lose in data:
                     self.answer_to_lose = None
-                    self._reset(link)
-                if not allowed.is_set():
+                    self._reset(connection)
+                if not gate.is_set():
                     self.swallowed.set()
-                    await allowed.wait()
+                    await gate.wait()
                 if self.delay_seconds:
                     await asyncio.sleep(self.delay_seconds)
-                if not link.dead:
+                if not connection.dead:
                     writer.write(data)
                     await writer.drain()
-        if link.dead:
+        if connection.dead:
             await asyncio.Event().wait()
         writer.close()
 
-    def _reset(self, link: _Link) -> None:
-        self._links.discard(link)
-        for end in link.ends:
+    def _reset(self, connection: _Connection) -> None:
+        self._open.discard(connection)
+        for end in connection.ends:
             end.transport.abort()
 
-    def lead_to(self, port: int) -> None:
-        """Whoever connects from now on is led to another server."""
+    def redirect(self, port: int) -> None:
+        """Forwards new connections to another server."""
         self._port = port
 
     def cut(self) -> None:
         """Resets every connection."""
-        for link in [*self._links]:
-            self._reset(link)
+        for connection in [*self._open]:
+            self._reset(connection)
 
-    def hang_up(self) -> None:
-        """Ends every connection in the orderly way, by FIN."""
-        for link in [*self._links]:
-            for end in link.ends:
+    def close_connections(self) -> None:
+        """Closes every connection in an orderly way, with FIN."""
+        for connection in [*self._open]:
+            for end in connection.ends:
                 end.close()
 
     def forget(self) -> None:
-        """Leaves every connection standing as it is, and passes nothing on ever again: a dead path without a sign."""
-        for link in self._links:
-            link.dead = True
+        """Keeps every connection open but never forwards anything on it again: a silently dead network path."""
+        for connection in self._open:
+            connection.dead = True
 
     def refuse(self) -> None:
-        """Resets every connection; nobody listens any more."""
+        """Resets every connection and stops listening, so that new connections are refused."""
         assert self._listener is not None
         self._listener.close()
         self.cut()
 
-    def go_deaf(self) -> None:
-        """A black hole: what is connected is forgotten, and who connects gets no answer, not even from the kernel."""
+    def black_hole(self) -> None:
+        """Drops everything silently: open connections are dead, and the kernel does not respond to new ones."""
         self.forget()
         assert self._listener is not None
         self._listener.close()
         hole = socket.create_server(("127.0.0.1", self.port), backlog=0)
-        self._deaf = [hole]
-        for _ in range(4):  # the queue of connections nobody accepts: once it is full, further packets are dropped
-            knocking = socket.socket()
-            knocking.setblocking(False)
-            knocking.connect_ex(("127.0.0.1", self.port))
-            self._deaf.append(knocking)
+        self._backlog = [hole]
+        for _ in range(4):  # fills the accept queue; once it is full, the kernel drops further packets
+            pending = socket.socket()
+            pending.setblocking(False)
+            pending.connect_ex(("127.0.0.1", self.port))
+            self._backlog.append(pending)
 
     async def listen(self) -> None:
-        """For the first time, or again at the same port."""
-        for heard in self._deaf:
-            heard.close()
-        self._deaf = []
+        """Starts to listen, or resumes on the same port."""
+        for pending in self._backlog:
+            pending.close()
+        self._backlog = []
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
         options = {"host": "127.0.0.1", "port": str(self.port), "sslmode": "disable", "gssencmode": "disable"}
@@ -139,7 +148,7 @@ class Proxy:
     async def close(self) -> None:
         assert self._listener is not None
         self._listener.close()
-        serving = [link.serving for link in self._links if link.serving]
+        serving = [connection.serving for connection in self._open if connection.serving]
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving)

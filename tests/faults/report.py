@@ -1,4 +1,4 @@
-"""What became of each fault, in a table for people."""
+"""The results of all faults as a Markdown table."""
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -10,7 +10,7 @@ HEAD = (
     "contract",
     "requests",
     "failed",
-    "slowest answer",
+    "slowest response",
     "back after",
     "must hold",
     "held",
@@ -36,7 +36,7 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """In Markdown, with columns of one width."""
+    """A Markdown table with aligned columns."""
     cells = [HEAD, *([str(cell) for cell in astuple(row)] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in cells]
@@ -44,7 +44,7 @@ def table(rows: Sequence[Row]) -> list[str]:
 
 
 def write(rows: Sequence[Row], document: Path) -> None:
-    """Between the two marks of a document, in place of what is there."""
+    """Replaces the text between the two markers in the document."""
     before, _, rest = document.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     document.write_text("\n".join([f"{before}{BEGIN}\n", *table(rows), f"\n{END}{after}"]))

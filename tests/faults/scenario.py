@@ -1,4 +1,4 @@
-"""One fault, brought about under a load on both contracts, and the bounds that its figures must keep."""
+"""A fault injected under load on both contracts, and the bounds that the measurements must keep."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -17,13 +17,13 @@ from tests.faults.proxy import Proxy
 from tests.faults.report import Row
 
 SECRET = "a secret of at least thirty-two bytes"
-BEFORE = 1.0  # seconds of work before a fault
-AFTERWARDS = 3.0  # and after it
+BEFORE = 1.0  # seconds of load before a fault
+AFTERWARDS = 3.0  # seconds of load after it
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What the users of one contract met with. Times are seconds of the event loop's clock."""
+    """Measurements of one contract. Times are seconds of the event loop's clock."""
 
     operations: Sequence[Operation]
     began: float  # the fault
@@ -48,7 +48,7 @@ class Figures:
 
     @property
     def back(self) -> float:
-        """Seconds from the end of the fault to the first answer to a request after which no other failed."""
+        """Seconds from the end of the fault to the first response after which no request failed."""
         last = max((operation.began for operation in self.failed), default=self.began)
         return (
             min((operation.ended for operation in self.operations if operation.began > last), default=inf) - self.ended
@@ -56,7 +56,7 @@ class Figures:
 
     @property
     def rate(self) -> float:
-        """Requests in a second, as the load has it: nobody asks again without a pause."""
+        """Requests a second, as sent by the load: clients pause between requests."""
         took = max(operation.ended for operation in self.operations) - min(op.began for op in self.operations)
         return len(self.operations) / took
 
@@ -66,14 +66,14 @@ class Figures:
 
 @dataclass(frozen=True)
 class Bound:
-    """`kept` by the figures, or not."""
+    """A condition that the measurements must meet."""
 
     words: str
     kept: Callable[[Figures], bool]
 
 
-def answers_within(seconds: float) -> Bound:
-    return Bound(f"answers within {seconds:g} s", lambda figures: figures.slowest <= seconds)
+def responses_within(seconds: float) -> Bound:
+    return Bound(f"responses within {seconds:g} s", lambda figures: figures.slowest <= seconds)
 
 
 def errors_within(seconds: float) -> Bound:
@@ -104,16 +104,14 @@ READS_GO_ON = Bound("reads go on", lambda figures: all(op.action not in ("get", 
 
 @dataclass
 class Fault:
-    """What a scenario notes down while it goes on."""
+    """The record of a running scenario."""
 
     loads: Sequence[Load]
     began: float
     ended: float | None = None
     bounds: Sequence[Bound] = ()
     missed: list[str] = field(default_factory=list)
-    late: float = (
-        0.0  # seconds, that this process itself was kept from its work: the machine is busy with something else
-    )
+    late: float = 0.0  # seconds, the longest that this process itself was delayed by other work on the machine
 
     async def watch_machine(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -123,21 +121,21 @@ class Fault:
             self.late = max(self.late, clock() - slept - 0.02)
 
     def failures(self) -> int:
-        """Until now, on both contracts."""
+        """Failed requests on both contracts so far."""
         return sum(operation.failed for load_ in self.loads for operation in load_.operations)
 
     def expect(self, kept: bool, words: str) -> None:
-        """A bound of this scenario's own."""
+        """A bound of this scenario only."""
         if not kept and words not in self.missed:
             self.missed.append(words)
 
-    async def all_sleep(self) -> None:
-        """Nobody asks for anything until `all_wake`."""
-        await asyncio.gather(*(load_.sleep() for load_ in self.loads))
+    async def pause_load(self) -> None:
+        """Sends no requests until `resume_load`."""
+        await asyncio.gather(*(load_.pause() for load_ in self.loads))
 
-    def all_wake(self) -> None:
+    def resume_load(self) -> None:
         for load_ in self.loads:
-            load_.wake()
+            load_.resume()
 
     def begins(self) -> None:
         self.began = asyncio.get_running_loop().time()
@@ -148,7 +146,7 @@ class Fault:
 
 @dataclass
 class Stage:
-    """The program as it is run in production, the way to its database, and the database."""
+    """The program as run in production, its database, and the proxy between them."""
 
     cluster: Cluster
     between: Proxy
@@ -159,9 +157,9 @@ class Stage:
 
     @asynccontextmanager
     async def fault(self, name: str, *bounds: Bound) -> AsyncIterator[Fault]:
-        """Brought about by what is done in the context, between a second of ordinary work and some more of it.
+        """A fault injected by the body of the context, with load before, during and after it.
 
-        Fails where a bound is not kept, or where the users of a contract were told what cannot be true.
+        Fails if a bound is not kept or a history is impossible.
         """
         users = f"u{next(self._names)}"
         async with AsyncExitStack() as stack:
@@ -169,31 +167,31 @@ class Stage:
                 await stack.enter_async_context(load(self.address, contract, SECRET, users)) for contract in CONTRACTS
             ]
             await asyncio.sleep(BEFORE)
-            noted = Fault(loads, asyncio.get_running_loop().time(), bounds=bounds)
-            watching = asyncio.create_task(noted.watch_machine())
+            fault = Fault(loads, asyncio.get_running_loop().time(), bounds=bounds)
+            watching = asyncio.create_task(fault.watch_machine())
             stack.callback(watching.cancel)
-            yield noted
+            yield fault
             await asyncio.sleep(AFTERWARDS)
-        self._judge(name, noted)
+        self._check(name, fault)
 
-    def _judge(self, name: str, fault: Fault) -> None:
+    def _check(self, name: str, fault: Fault) -> None:
         broken = []
         for load_ in fault.loads:
             figures = Figures(load_.operations, fault.began, fault.ended or fault.began)
             missed = [*fault.missed, *(bound.words for bound in fault.bounds if not bound.kept(figures))]
             everything = load_.operations + [operation for guest in load_.guests for operation in guest.operations]
-            untrue = history.complaints(everything, load_.contract)
-            if missed or untrue:
-                broken += [f"contract {load_.contract}: {words}" for words in [*missed, *untrue, *_slow(figures)]]
-            wrong = [f"not: {words}" for words in [*missed, *(["true answers"] if untrue else [])]]
+            violations = history.violations(everything, load_.contract)
+            if missed or violations:
+                broken += [f"contract {load_.contract}: {words}" for words in [*missed, *violations, *_slow(figures)]]
+            wrong = [f"not: {words}" for words in [*missed, *(["linearizable"] if violations else [])]]
             self.rows.append(_row(name, fault, figures, load_.contract, "; ".join(wrong) or "held"))
         if broken:
-            broken.append(f"the test itself was kept waiting for up to {fault.late:.2f} s by whatever else runs here")
+            broken.append(f"the test process itself was delayed by up to {fault.late:.2f} s")
             pytest.fail("\n".join(broken), pytrace=False)
 
 
 def _slow(figures: Figures) -> list[str]:
-    """What took long, for whoever has to find out why. Times are seconds from the beginning of the fault."""
+    """The slowest operations, for diagnosis. Times are seconds from the beginning of the fault."""
     slowest = sorted(figures.operations, key=lambda operation: -operation.seconds)[:20]
     return [
         f"{op.action} of {op.user} at {op.began - figures.began:.2f}: {op.status} after {op.seconds:.2f} s"

@@ -1,4 +1,4 @@
-"""A primary whose commits wait for a standby, and the standby."""
+"""A primary with synchronous replication, and its standby."""
 
 import asyncio
 import subprocess
@@ -15,18 +15,18 @@ class Pair:
         self.primary, self.standby = Cluster(folder / "primary"), Cluster(folder / "standby")
 
     async def join(self) -> None:
-        """From now on no commit is answered before the standby has written it down."""
+        """Creates the standby. From now on, commits wait until the standby has flushed them."""
         program = local_postgres._binaries() / "pg_basebackup"
-        of = ["--host=127.0.0.1", f"--port={self.primary.port}", "--username=postgres"]
-        how = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
-        copy = [*self.standby._before, str(program), f"--pgdata={self.standby._data}", *of, *how]
+        source = ["--host=127.0.0.1", f"--port={self.primary.port}", "--username=postgres"]
+        options = ["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+        copy = [*self.standby._command_prefix, str(program), f"--pgdata={self.standby._data}", *source, *options]
         await asyncio.to_thread(subprocess.run, copy, check=True, capture_output=True)
         await self.standby.start()
         await self.primary.execute("ALTER SYSTEM SET synchronous_standby_names = '*'", database="postgres")
         await self.primary.execute("SELECT pg_reload_conf()", database="postgres")
 
     async def fail_over(self) -> float:
-        """The primary is gone. The moment from which the standby takes its place."""
+        """Kills the primary and promotes the standby. Returns the time of the event loop afterwards."""
         await self.primary.crash()
         await self.standby.execute("SELECT pg_promote()", database="postgres")
         return asyncio.get_running_loop().time()
@@ -34,10 +34,10 @@ class Pair:
 
 @asynccontextmanager
 async def pair(folder: Path) -> AsyncIterator[Pair]:
-    two = Pair(folder)
-    async with running(two.primary):
+    created = Pair(folder)
+    async with running(created.primary):
         try:
-            await two.join()
-            yield two
+            await created.join()
+            yield created
         finally:
-            await two.standby.stop()
+            await created.standby.stop()

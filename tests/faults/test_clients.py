@@ -1,4 +1,4 @@
-"""Clients that come in crowds, hang up, dawdle, send too much, or nothing at all."""
+"""Misbehaving clients: bursts, disconnects, slow or oversized requests; and no requests at all."""
 
 import asyncio
 import json
@@ -15,35 +15,35 @@ from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
 from tests.faults.load import Load, User
 from tests.faults.program import program
-from tests.faults.scenario import NO_ERROR, SECRET, Stage, answers_within, quantile_within
+from tests.faults.scenario import NO_ERROR, SECRET, Stage, quantile_within, responses_within
 
 pytestmark = pytest.mark.scenario
 
-CROWD = 150  # on each contract
+BURST = 150  # on each contract
 MIB = 2**20
 CONNECTIONS = 8  # to the database, by default
 
 
 @pytest.fixture(scope="module")
 async def near(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
-    """A program beside its database: the proxy runs in this process, which its clients keep busy enough."""
+    """A program without the proxy, which runs in this process and would compete with the clients for CPU."""
     async with program(tmp_path_factory.mktemp("near"), stage.cluster.conninfo) as serving:
         yield replace(stage, address=serving.address, process=serving.process.pid)
 
 
 @dataclass(frozen=True)
-class Use:
-    """What the serving process holds."""
+class Resources:
+    """Resources of the server process."""
 
     descriptors: int
     threads: int
     mib: int
 
 
-def use(stage: Stage) -> Use:
+def resources(stage: Stage) -> Resources:
     process = Path(f"/proc/{stage.process}")
     resident = int((process / "statm").read_text().split()[1]) * 4096
-    return Use(len([*(process / "fd").iterdir()]), len([*(process / "task").iterdir()]), resident // MIB)
+    return Resources(len([*(process / "fd").iterdir()]), len([*(process / "task").iterdir()]), resident // MIB)
 
 
 def token(user: str) -> str:
@@ -72,46 +72,46 @@ async def connections(stage: Stage, number: int) -> AsyncIterator[list[asyncio.S
             writer.transport.abort()
 
 
-async def come_in_a_crowd(loads: Sequence[Load]) -> None:
-    """Everybody in the crowd works through a day at once."""
+async def send_burst(loads: Sequence[Load]) -> None:
+    """All clients of the burst run a short session at once."""
 
-    async def day(user: User) -> None:
-        made = await user.create()
+    async def session(user: User) -> None:
+        created = await user.create()
         await user.list()
-        if made.done:
-            await user.complete(made.answer["id"])
-            await user.get(made.answer["id"])
-            await user.delete(made.answer["id"])
+        if created.done:
+            await user.complete(created.body["id"])
+            await user.get(created.body["id"])
+            await user.delete(created.body["id"])
 
-    crowd = [load_.guest(f"crowd{number}") for load_ in loads for number in range(CROWD)]
-    await asyncio.gather(*map(day, crowd))
+    guests = [load_.guest(f"burst{number}") for load_ in loads for number in range(BURST)]
+    await asyncio.gather(*map(session, guests))
 
 
-async def hang_up(stage: Stage) -> None:
-    """Four hundred ask, and are gone."""
-    new = json.dumps({"title": "hung up"}).encode()
-    asked = [request("reader"), request("writer", f"Content-Length: {len(new)}", body=new)]
+async def disconnect_early(stage: Stage) -> None:
+    """Four hundred clients send a request and disconnect without reading the response."""
+    new = json.dumps({"title": "disconnected"}).encode()
+    requests = [request("reader"), request("writer", f"Content-Length: {len(new)}", body=new)]
     for _ in range(8):
         await asyncio.sleep(0.2)
         async with connections(stage, 50) as writers:
             for number, writer in enumerate(writers):
-                writer.write(asked[number % 2])
+                writer.write(requests[number % 2])
                 with suppress(ConnectionError):
                     await writer.drain()
 
 
-async def dawdle(stage: Stage, while_they_do: Callable[[], Awaitable[object]]) -> None:
-    """Four hundred send half a head, or half a body, and stay."""
+async def send_slowly(stage: Stage, meanwhile: Callable[[], Awaitable[object]]) -> None:
+    """Four hundred clients send part of the headers or of the body, and keep the connection open."""
     halves = [request("slow")[:60], request("slow", "Content-Length: 100", body=b'{"title": ')]
     async with connections(stage, 400) as writers:
         for number, writer in enumerate(writers):
             writer.write(halves[number % 2])
             await writer.drain()
-        await while_they_do()
+        await meanwhile()
 
 
-async def send_too_much(stage: Stage) -> None:
-    """Ten megabytes from each of twenty, announced by half of them and in chunks by the others."""
+async def send_large_bodies(stage: Stage) -> None:
+    """Twenty clients send ten megabytes each: half with Content-Length, half chunked."""
     ways = [("Content-Length: 10000000", b"x" * 100_000), ("Transfer-Encoding: chunked", b"186a0\r\n" + b"x" * 100_002)]
 
     async def send(writer: asyncio.StreamWriter, field: str, piece: bytes) -> None:
@@ -125,16 +125,16 @@ async def send_too_much(stage: Stage) -> None:
         await asyncio.gather(*(send(writer, *ways[number % 2]) for number, writer in enumerate(writers)))
 
 
-async def settled(stage: Stage, least: Use) -> Use:
-    """What is held once everybody is gone. Connections end a moment after their clients."""
+async def settled(stage: Stage, least: Resources) -> Resources:
+    """The resources after all clients have left. The server closes its connections slightly later than they do."""
     for _ in range(100):
-        if use(stage).descriptors <= least.descriptors + CONNECTIONS:
+        if resources(stage).descriptors <= least.descriptors + CONNECTIONS:
             break
         await asyncio.sleep(0.1)
-    return use(stage)
+    return resources(stage)
 
 
-async def test_a_crowd_is_served_or_told_and_the_database_sees_few_of_it(near: Stage) -> None:
+async def test_a_burst_of_clients_shares_a_few_database_sessions(near: Stage) -> None:
     most = 0
 
     async def watch() -> None:
@@ -145,48 +145,48 @@ async def test_a_crowd_is_served_or_told_and_the_database_sees_few_of_it(near: S
                 most = max(most, *(await cursor.fetchone() or [0]))
                 await asyncio.sleep(0.05)
 
-    async with near.fault("300 clients at once", answers_within(6)) as fault:
+    async with near.fault("300 clients at once", responses_within(6)) as fault:
         watching = asyncio.create_task(watch())
-        await come_in_a_crowd(fault.loads)
+        await send_burst(fault.loads)
         watching.cancel()
         fault.expect(0 < most <= CONNECTIONS, f"at most {CONNECTIONS} sessions")
 
 
-async def test_clients_that_hang_up_cost_nothing_afterwards(near: Stage) -> None:
+async def test_clients_that_disconnect_early_leak_no_descriptors(near: Stage) -> None:
     async with near.fault("400 hang up", NO_ERROR, quantile_within(0.99, 0.5)) as fault:
-        before = use(near)
-        await hang_up(near)
+        before = resources(near)
+        await disconnect_early(near)
         after = await settled(near, before)
         fault.expect(after.descriptors <= before.descriptors + CONNECTIONS, "no descriptor leaked")
 
 
-async def test_clients_that_dawdle_hold_up_nobody(near: Stage) -> None:
+async def test_slow_clients_delay_no_other_request(near: Stage) -> None:
     async with near.fault("400 half-sent requests", NO_ERROR, quantile_within(0.99, 0.5)) as fault:
-        before = use(near)
-        await dawdle(near, lambda: asyncio.sleep(3))
+        before = resources(near)
+        await send_slowly(near, lambda: asyncio.sleep(3))
         after = await settled(near, before)
         fault.expect(after.descriptors <= before.descriptors + CONNECTIONS, "no descriptor leaked")
 
 
-async def test_bodies_of_ten_megabytes_are_not_kept(near: Stage) -> None:
+async def test_bodies_of_ten_megabytes_are_not_buffered(near: Stage) -> None:
     async with near.fault("20 bodies of 10 MB", NO_ERROR, quantile_within(0.99, 0.5)) as fault:
-        before = use(near)
-        await send_too_much(near)
-        fault.expect(use(near).mib <= before.mib + 30, "30 MiB more at most")
+        before = resources(near)
+        await send_large_bodies(near)
+        fault.expect(resources(near).mib <= before.mib + 30, "30 MiB more at most")
 
 
-async def test_what_needs_no_database_is_answered_while_it_is_away(stage: Stage) -> None:
+async def test_requests_that_need_no_database_are_fast_during_an_outage(stage: Stage) -> None:
     async with stage.fault("away: what needs none") as fault:
-        stage.between.go_deaf()
+        stage.between.black_hole()
         slowest = 0.0
-        async with httpx2.AsyncClient(base_url=stage.address, timeout=20, trust_env=False) as anybody:
+        async with httpx2.AsyncClient(base_url=stage.address, timeout=20, trust_env=False) as anonymous:
             for _ in range(10):
                 for status, method, path, options in _needing_no_database():
-                    answer = await anybody.request(method, path, **options)
-                    fault.expect(answer.status_code == status, f"{status} for {method} {path}")
-                    slowest = max(slowest, answer.elapsed.total_seconds())
+                    response = await anonymous.request(method, path, **options)
+                    fault.expect(response.status_code == status, f"{status} for {method} {path}")
+                    slowest = max(slowest, response.elapsed.total_seconds())
                 await asyncio.sleep(0.3)
-        fault.expect(slowest < 0.5, "answered within 0.5 s")
+        fault.expect(slowest < 0.5, "responses within 0.5 s")
         await stage.between.listen()
         fault.ends()
 
@@ -198,7 +198,7 @@ def _needing_no_database() -> list[tuple[int, str, str, dict[str, Any]]]:
     return [
         (401, "GET", "/api/tasks", {}),
         (401, "GET", "/api/u/tasks", {"headers": {"Authorization": "Bearer nonsense"}}),
-        (403, "GET", "/api/somebody/tasks", {"headers": mine}),
+        (403, "GET", "/api/another-user/tasks", {"headers": mine}),
         (404, "GET", "/api/u/nothing", {"headers": mine}),
         (405, "DELETE", "/api/tasks", {"headers": mine}),
         (422, "POST", "/api/tasks", bad),
@@ -208,29 +208,38 @@ def _needing_no_database() -> list[tuple[int, str, str, dict[str, Any]]]:
     ]
 
 
-async def test_when_nobody_asks_the_database_is_left_alone(stage: Stage) -> None:
+async def test_an_idle_server_sends_nothing_to_the_database(stage: Stage) -> None:
     async with stage.fault("idle for 10 s", NO_ERROR) as fault:
-        await fault.all_sleep()
-        await asyncio.sleep(0.5)
-        passed = stage.between.passed
+        await fault.pause_load()
+        forwarded = await _stable(lambda: stage.between.bytes_forwarded)
         async with httpx2.AsyncClient(base_url=stage.address, trust_env=False) as probe:
             for _ in range(10):
                 assert (await probe.get("/healthz")).status_code == 200
                 await asyncio.sleep(1)
-        fault.expect(stage.between.passed == passed, "not a byte to the database")
-        fault.all_wake()
+        fault.expect(stage.between.bytes_forwarded == forwarded, "no byte to the database")
+        fault.resume_load()
 
 
-async def test_after_three_rounds_of_all_this_nothing_has_grown(near: Stage) -> None:
-    before = use(near)
+async def _stable(count: Callable[[], int]) -> int:
+    """The count, once it has not changed for half a second. Raises TimeoutError."""
+    async with asyncio.timeout(10):
+        while True:
+            before = count()
+            await asyncio.sleep(0.5)
+            if count() == before:
+                return before
+
+
+async def test_repeated_misuse_leaks_no_threads_memory_or_descriptors(near: Stage) -> None:
+    before = resources(near)
     async with near.fault("three rounds of misuse") as fault:
-        held = []
+        after_round = []
         for _ in range(3):
-            await come_in_a_crowd(fault.loads)
-            await hang_up(near)
-            await dawdle(near, lambda: asyncio.sleep(0.5))
-            await send_too_much(near)
-            held.append(use(near))
-        fault.expect(held[-1].threads <= held[0].threads, "as many threads")
-        fault.expect(held[-1].mib <= held[0].mib + 10, "10 MiB more at most")
+            await send_burst(fault.loads)
+            await disconnect_early(near)
+            await send_slowly(near, lambda: asyncio.sleep(0.5))
+            await send_large_bodies(near)
+            after_round.append(resources(near))
+        fault.expect(after_round[-1].threads <= after_round[0].threads, "as many threads")
+        fault.expect(after_round[-1].mib <= after_round[0].mib + 10, "10 MiB more at most")
     assert (await settled(near, before)).descriptors <= before.descriptors + CONNECTIONS

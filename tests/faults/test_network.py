@@ -1,4 +1,4 @@
-"""A network that holds up, swallows or cuts what is sent over it."""
+"""Network faults: stalled, lost and reset packets; latency."""
 
 import asyncio
 
@@ -6,15 +6,15 @@ import pytest
 
 from entrypoints.settings import Settings
 from tests.faults.load import User
-from tests.faults.scenario import FELT, NO_ERROR, Fault, Stage, answers_within, back_within
+from tests.faults.scenario import FELT, NO_ERROR, Fault, Stage, back_within, responses_within
 
 pytestmark = pytest.mark.scenario
 
-BOUNDS = (FELT, answers_within(6), back_within(2.5))
+BOUNDS = (FELT, responses_within(6), back_within(2.5))
 SECONDS = 8
 
 
-async def test_packets_that_are_held_up_hold_up_nobody_for_longer_than_six_seconds(stage: Stage) -> None:
+async def test_stalled_packets_delay_no_response_by_more_than_six_seconds(stage: Stage) -> None:
     async with stage.fault(f"packets stalled for {SECONDS} s", *BOUNDS) as fault:
         stage.between.questions.clear()
         stage.between.answers.clear()
@@ -26,8 +26,8 @@ async def test_packets_that_are_held_up_hold_up_nobody_for_longer_than_six_secon
         await _expect_few_sessions(stage, fault)
 
 
-async def test_answers_that_are_held_up_leave_nothing_done_twice(stage: Stage) -> None:
-    async with stage.fault(f"answers stalled for {SECONDS} s", *BOUNDS) as fault:
+async def test_stalled_responses_cause_no_duplicate_writes(stage: Stage) -> None:
+    async with stage.fault(f"results stalled for {SECONDS} s", *BOUNDS) as fault:
         stage.between.answers.clear()
         fault.begins()
         await asyncio.sleep(SECONDS)
@@ -37,7 +37,7 @@ async def test_answers_that_are_held_up_leave_nothing_done_twice(stage: Stage) -
 
 
 async def _expect_few_sessions(stage: Stage, fault: Fault) -> None:
-    """What was given up while it connected must not stay: sessions are few, and others need them too."""
+    """Abandoned connection attempts must not leave sessions behind: they are limited and shared."""
     await asyncio.sleep(1)
     [[sessions]] = await stage.cluster.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'todo'")
     fault.expect(
@@ -45,10 +45,10 @@ async def _expect_few_sessions(stage: Stage, fault: Fault) -> None:
     )
 
 
-@pytest.mark.parametrize("seconds", [5, SECONDS])  # so that what gives up in time with the one is late for the other
-async def test_a_black_hole_swallows_nobody_s_answer(stage: Stage, seconds: int) -> None:
+@pytest.mark.parametrize("seconds", [5, SECONDS])  # two durations, so that no timeout happens to match both
+async def test_every_request_gets_a_response_despite_a_black_hole(stage: Stage, seconds: int) -> None:
     async with stage.fault(f"black hole for {seconds} s", *BOUNDS) as fault:
-        stage.between.go_deaf()
+        stage.between.black_hole()
         fault.begins()
         await asyncio.sleep(seconds)
         await stage.between.listen()
@@ -56,17 +56,17 @@ async def test_a_black_hole_swallows_nobody_s_answer(stage: Stage, seconds: int)
 
 
 @pytest.mark.parametrize("seconds", [5, SECONDS])
-async def test_a_server_that_accepts_and_never_speaks_is_not_waited_for(stage: Stage, seconds: int) -> None:
+async def test_a_server_that_accepts_connections_and_stays_silent_times_out(stage: Stage, seconds: int) -> None:
     async with stage.fault(f"accepts, silent for {seconds} s", *BOUNDS) as fault:
-        stage.between.speaks.clear()
+        stage.between.forwarding.clear()
         stage.between.cut()
         fault.begins()
         await asyncio.sleep(seconds)
-        stage.between.speaks.set()
+        stage.between.forwarding.set()
         fault.ends()
 
 
-async def test_a_network_that_comes_and_goes_is_used_when_it_is_there(stage: Stage) -> None:
+async def test_requests_are_served_again_after_a_flapping_network(stage: Stage) -> None:
     async with stage.fault("flapping every 300 ms", *BOUNDS[1:]) as fault:
         fault.begins()
         for _ in range(13):
@@ -77,29 +77,29 @@ async def test_a_network_that_comes_and_goes_is_used_when_it_is_there(stage: Sta
         fault.ends()
 
 
-async def test_a_slow_network_makes_nothing_fail(stage: Stage) -> None:
-    async with stage.fault("30 ms more each way", NO_ERROR, answers_within(6)):
+async def test_a_slow_network_causes_no_errors(stage: Stage) -> None:
+    async with stage.fault("30 ms more each way", NO_ERROR, responses_within(6)):
         stage.between.delay_seconds = 0.03
         await asyncio.sleep(5)
         stage.between.delay_seconds = 0
 
 
 @pytest.mark.quick
-async def test_what_was_committed_and_not_answered_is_neither_repeated_nor_pretended(stage: Stage) -> None:
-    async with stage.fault("COMMIT delivered, answer lost", FELT, answers_within(6), back_within(2.5)) as fault:
+async def test_a_commit_whose_result_is_lost_is_neither_repeated_nor_acknowledged(stage: Stage) -> None:
+    async with stage.fault("COMMIT delivered, result lost", FELT, responses_within(6), back_within(2.5)) as fault:
         fault.begins()
         for done in [b"INSERT", b"UPDATE", b"DELETE", b"SELECT"] * 10:
             stage.between.answer_to_lose = done
             await asyncio.sleep(0.1)
         fault.ends()
-        await fault.all_sleep()
+        await fault.pause_load()
         for load_ in fault.loads:
             await _create_without_answers(load_.guest("unlucky"), stage, fault)
-        fault.all_wake()
+        fault.resume_load()
 
 
 async def _create_without_answers(user: User, stage: Stage, fault: Fault) -> None:
     for _ in range(10):
         stage.between.answer_to_lose = b"INSERT"
         fault.expect((await user.create()).failed, "no creation is acknowledged whose answer was lost")
-    fault.expect(len((await user.list()).answer) == 10, "each of them is there once")
+    fault.expect(len((await user.list()).body) == 10, "each of them is there once")

@@ -1,4 +1,4 @@
-"""The program itself: stopped, killed, robbed of a worker, started too early, started by several at once."""
+"""The server process: stopped, killed, losing a worker, started before its database, started concurrently."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ names = iter(f"p{number}" for number in range(1000))
 
 
 @asynccontextmanager
-async def at_work(address: str) -> AsyncIterator[Sequence[Load]]:
+async def under_load(address: str) -> AsyncIterator[Sequence[Load]]:
     async with AsyncExitStack() as stack:
         users = next(names)
         loads = [await stack.enter_async_context(load(address, contract, SECRET, users)) for contract in CONTRACTS]
@@ -35,25 +35,25 @@ async def at_work(address: str) -> AsyncIterator[Sequence[Load]]:
         yield loads
 
 
-async def judge(
+async def check(
     name: str, stage: Stage, loads: Sequence[Load], may_break: Callable[[Operation], bool], must: str, *missed: str
 ) -> None:
-    """Looks at everything once more through another server, and says whether what users were told is true of it.
+    """Lists all tasks through another server, and checks the histories.
 
-    A request `may_break` if its connection may end before it is answered.
+    `may_break` says whether the connection of a request may end without a response.
     """
     broken = [*missed]
     for load_ in loads:
-        await load_.sleep()
+        await load_.pause()
         load_._http.base_url = httpx2.URL(stage.address)
         await asyncio.gather(*(user.list() for user in load_.users))
-        wrong = [c for c in history.complaints(load_.operations, load_.contract) if "was answered None" not in c]
+        wrong = [c for c in history.violations(load_.operations, load_.contract) if "got None" not in c]
         lost = [operation for operation in load_.operations if operation.status is None and not may_break(operation)]
-        wrong += [f"{operation.action} was not answered" for operation in lost]
+        wrong += [f"{operation.action} got no response" for operation in lost]
         broken += wrong
         failed = [operation for operation in load_.operations if operation.failed]
         slowest = max(operation.seconds for operation in load_.operations if operation.done)
-        held = "; ".join(f"not: {words}" for words in [*missed, *wrong[:1]]) or "held"
+        held = "; ".join(f"not: {text}" for text in [*missed, *wrong[:1]]) or "held"
         stage.rows.append(
             Row(name, load_.contract, len(load_.operations), len(failed), f"{slowest:.2f} s", "", must, held)
         )
@@ -64,42 +64,42 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_a_stop_answers_everything_that_was_accepted(stage: Stage, tmp_path: Path) -> None:
-    async with program(tmp_path, stage.cluster.conninfo) as serving, at_work(serving.address) as loads:
-        asked = now()
+async def test_a_graceful_shutdown_completes_every_accepted_request(stage: Stage, tmp_path: Path) -> None:
+    async with program(tmp_path, stage.cluster.conninfo) as serving, under_load(serving.address) as loads:
+        stopping = now()
         code = await asyncio.to_thread(serving.stop)
-        missed = [] if code == 0 and now() - asked <= 10 else ["exit 0 within 10 s"]
-        # A connection that lies idle is closed, and a request may be on its way into it at that very moment.
-        must = "accepted requests answered, exit 0 within 10 s"
-        await judge("SIGTERM under load", stage, loads, lambda one: one.began > asked - 0.01, must, *missed)
+        missed = [] if code == 0 and now() - stopping <= 10 else ["exit 0 within 10 s"]
+        # Idle connections are closed, and a request may have been sent on one just before.
+        must = "accepted requests complete, exit 0 within 10 s"
+        await check("SIGTERM under load", stage, loads, lambda one: one.began > stopping - 0.01, must, *missed)
 
 
-async def test_what_was_acknowledged_outlives_a_kill(stage: Stage, tmp_path: Path) -> None:
-    async with program(tmp_path, stage.cluster.conninfo) as serving, at_work(serving.address) as loads:
+async def test_acknowledged_writes_survive_a_kill(stage: Stage, tmp_path: Path) -> None:
+    async with program(tmp_path, stage.cluster.conninfo) as serving, under_load(serving.address) as loads:
         killed = now()
         await asyncio.to_thread(serving.stop, signal.SIGKILL)
         must = "nothing acknowledged is lost"
-        await judge("SIGKILL under load", stage, loads, lambda one: one.ended > killed, must)
+        await check("SIGKILL under load", stage, loads, lambda one: one.ended > killed, must)
 
 
-async def test_a_worker_that_was_killed_is_replaced_and_missed_by_few(stage: Stage, tmp_path: Path) -> None:
+async def test_a_killed_worker_is_replaced_while_the_others_serve(stage: Stage, tmp_path: Path) -> None:
     async with program(tmp_path, stage.cluster.conninfo, "--workers", "3") as serving:
         first = await until(lambda: _three(serving.process.pid))
         await until(lambda: _ready(serving.address))
-        async with at_work(serving.address) as loads:
+        async with under_load(serving.address) as loads:
             killed = now()
             os.kill(first[0], signal.SIGKILL)
-            again = await until(lambda: _three(serving.process.pid, but=first[0]))
+            replaced = await until(lambda: _three(serving.process.pid, but=first[0]))
             took = now() - killed
             await asyncio.sleep(3)
-            assert len({*first, *again}) == 4
+            assert len({*first, *replaced}) == 4
             missed = [] if took <= 10 else ["replaced within 10 s"]
             must = "the others serve, replaced within 10 s"
-            await judge(
+            await check(
                 "one of three workers killed", stage, loads, lambda one: one.began < killed + 0.5, must, *missed
             )
         assert await asyncio.to_thread(serving.stop) == 0
-        assert not [pid for pid in again if _runs(pid)]
+        assert not [pid for pid in replaced if _runs(pid)]
 
 
 async def _three(parent: int, but: int = 0) -> list[int]:
@@ -120,17 +120,17 @@ def _workers(parent: int) -> Iterator[int]:
 Found = TypeVar("Found")
 
 
-async def until(look: Callable[[], Awaitable[Found]]) -> Found:
-    """What is found at last. Raises TimeoutError."""
-    patience = time.monotonic() + TIMEOUT
-    while not (found := await look()):
-        if time.monotonic() > patience:
+async def until(condition: Callable[[], Awaitable[Found]]) -> Found:
+    """Polls until the result is truthy, and returns it. Raises TimeoutError."""
+    deadline = time.monotonic() + TIMEOUT
+    while not (found := await condition()):
+        if time.monotonic() > deadline:
             raise TimeoutError
         await asyncio.sleep(0.05)
     return found
 
 
-async def _status(address: str, path: str, user: str | None = None) -> int:
+async def _status(address: str, path: str) -> int:
     async with httpx2.AsyncClient(base_url=address, timeout=TIMEOUT, trust_env=False) as client:
         return (await client.get(path)).status_code
 
@@ -139,7 +139,7 @@ async def _ready(address: str) -> bool:
     return await _status(address, "/readyz") == 200
 
 
-async def test_started_before_its_database_it_stays_and_serves_when_that_comes(stage: Stage, tmp_path: Path) -> None:
+async def test_a_server_started_before_its_database_serves_once_it_is_reachable(stage: Stage, tmp_path: Path) -> None:
     between = Proxy(stage.cluster.conninfo)
     await between.listen()
     between.refuse()
@@ -156,7 +156,9 @@ async def test_started_before_its_database_it_stays_and_serves_when_that_comes(s
     assert took <= 1.5
 
 
-async def test_four_that_start_at_once_on_an_empty_database_all_become_ready(stage: Stage, tmp_path: Path) -> None:
+async def test_four_servers_started_together_on_an_empty_database_all_become_ready(
+    stage: Stage, tmp_path: Path
+) -> None:
     await stage.cluster.execute("CREATE DATABASE empty OWNER todo", database="postgres")
     empty = stage.cluster.conninfo.replace("dbname=todo", "dbname=empty")
     settings = {"DATABASE_URL": url(empty), "BETTER_AUTH_SECRET": SECRET}
@@ -164,7 +166,7 @@ async def test_four_that_start_at_once_on_an_empty_database_all_become_ready(sta
     for folder in folders:
         folder.mkdir()
     migrated = await asyncio.gather(*(asyncio.to_thread(Todo(folder).run, "migrate", **settings) for folder in folders))
-    assert [each.returncode for each in migrated] == [0] * 4, [each.stderr for each in migrated]
+    assert [run.returncode for run in migrated] == [0] * 4, [run.stderr for run in migrated]
     async with AsyncExitStack() as stack:
         entering = [stack.enter_async_context(program(folder, empty)) for folder in folders]
         for serving in [await each for each in entering]:
@@ -172,7 +174,7 @@ async def test_four_that_start_at_once_on_an_empty_database_all_become_ready(sta
     stage.rows.append(Row("four start on an empty database", 1, 4, 0, "", "", "all become ready", "held"))
 
 
-async def test_four_first_runs_at_once_in_one_folder_share_a_database(stage: Stage, tmp_path: Path) -> None:
+async def test_four_concurrent_first_runs_in_one_folder_share_a_database(stage: Stage, tmp_path: Path) -> None:
     todo = Todo(tmp_path)
     running = await asyncio.gather(*(asyncio.to_thread(todo.serve().__enter__) for _ in range(4)))
     try:

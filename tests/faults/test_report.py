@@ -1,4 +1,4 @@
-"""The table of faults and the document that it is written into."""
+"""The table of faults, and writing it into a document."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from tests.faults.report import BEGIN, END, Row, table, write
 ROW = Row("none", 1, 700, 0, "0.08 s", "", "no error", "held")
 
 
-def test_a_table_has_a_line_for_each_row_and_columns_of_one_width() -> None:
+def test_a_table_has_a_line_for_each_row_and_aligned_columns() -> None:
     lines = table([ROW, ROW])
     assert len(lines) == 4
     assert {len(line) for line in lines} == {len(lines[0])}
     assert lines[2].startswith("| none  | 1        | 700      |")
 
 
-def test_a_table_replaces_the_last_one_and_nothing_else(tmp_path: Path) -> None:
+def test_a_table_replaces_the_previous_one_and_nothing_else(tmp_path: Path) -> None:
     document = tmp_path / "reliability.md"
     document.write_text(f"# Before\n\n{BEGIN}\nold\n{END}\n\nAfter\n")
     write([ROW], document)

@@ -1,1 +1,1 @@
-"""Requests of every kind that the description of the API allows or forbids, made up by schemathesis."""
+"""Fuzzing: schemathesis generates valid and invalid requests from the OpenAPI document."""

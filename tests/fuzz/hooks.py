@@ -1,4 +1,4 @@
-"""What schemathesis is told that OpenAPI cannot say."""
+"""Hooks for schemathesis: rules that OpenAPI cannot express."""
 
 import re
 from itertools import count
@@ -12,19 +12,19 @@ DONE = ("complete", "completed")
 
 @schemathesis.hook
 def filter_case(_context: object, case: Any) -> bool:
-    """Not the filters that contradict each other, nor titles that only become short enough without the blanks around
-    them, nor cursors and tags that nobody was given, nor parameters that are empty (none) or there several times (the
-    last counts), nor a body of blanks (none, where none is needed): all are answered as they should be."""
+    """Skips requests that are valid or invalid by rules beyond the schema: contradictory filters; titles that are short
+    enough only after stripping; invented cursors and ETags; parameters that are empty (count as absent) or repeated
+    (the last counts); a body of whitespace (counts as absent where it is optional)."""
     query = case.query or {}
-    made_up = query.get("cursor") or (case.headers or {}).get("If-Match", "*") != "*"
-    several = any(value == "" or isinstance(value, list | tuple | dict) for value in query.values())
+    invented = query.get("cursor") or (case.headers or {}).get("If-Match", "*") != "*"
+    repeated = any(value == "" or isinstance(value, list | tuple | dict) for value in query.values())
     blank = isinstance(case.body, bytes) and not case.body.strip()
-    return not (_contradicts(query) or _shortens(case.body) or made_up or several or blank)
+    return not (_contradicts(query) or _shortens(case.body) or invented or repeated or blank)
 
 
 @schemathesis.hook
 def map_case(_context: object, case: Any) -> Any:
-    """Every key is used once: with another task, it would be refused the second time."""
+    """Makes every idempotency key unique: reuse with a different task is refused."""
     key = (case.headers or {}).get("Idempotency-Key")
     if isinstance(key, str) and re.fullmatch("[!-~]{1,200}", key):
         case.headers["Idempotency-Key"] = f"{key}-{next(NUMBERS)}"

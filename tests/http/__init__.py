@@ -1,1 +1,1 @@
-"""The two contracts over HTTP."""
+"""The HTTP API: both contracts, FastAPI's features, errors, CORS, OpenAPI."""

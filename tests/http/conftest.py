@@ -1,4 +1,4 @@
-"""The application on adapters in memory (but real tokens), asked over ASGI."""
+"""Clients of the application over ASGI, with the in-memory repository and real tokens."""
 
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -36,15 +36,15 @@ def settings(**chosen: Any) -> Settings:
     return Settings(_env_file=None, **{**defaults, **chosen})
 
 
-async def _answer() -> None:
-    """A database that is there."""
+async def _reachable() -> None:
+    """The health check of a database that is reachable."""
 
 
 def container(**chosen: Any) -> Container:
-    made = Container(settings=settings(**chosen))
-    made.tasks.override(Object(InMemoryTaskRepository()))
-    made.ping.override(Callable(_answer))
-    return made
+    created = Container(settings=settings(**chosen))
+    created.tasks.override(Object(InMemoryTaskRepository()))
+    created.ping.override(Callable(_reachable))
+    return created
 
 
 @pytest.fixture
@@ -52,28 +52,28 @@ def wiring() -> Container:
     return container()
 
 
-_chosen: dict[str, Any] = {"express": True}
+_options: dict[str, Any] = {"express": True}
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["express", "fastapi"])
 def express(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Every test here runs twice: with the express lane, and with FastAPI alone."""
-    monkeypatch.setitem(_chosen, "express", request.param)
+    monkeypatch.setitem(_options, "express", request.param)
     return bool(request.param)
 
 
 def application(wiring: Container, **options: Any) -> FastAPI:
-    return create(wiring, **_chosen, **options)
+    return create(wiring, **_options, **options)
 
 
 def client(wiring: Container, **headers: str) -> httpx2.AsyncClient:
-    # What is raised must have been answered first: with a 500, which tests can see.
+    # Exceptions become a 500 response, which is what tests assert.
     transport = httpx2.ASGITransport(application(wiring), raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
 
 
 @pytest.fixture
-async def anybody(wiring: Container) -> AsyncIterator[httpx2.AsyncClient]:
+async def anonymous(wiring: Container) -> AsyncIterator[httpx2.AsyncClient]:
     async with client(wiring) as without_token:
         yield without_token
 
@@ -92,17 +92,17 @@ async def bob(wiring: Container) -> AsyncIterator[httpx2.AsyncClient]:
 
 @dataclass(frozen=True)
 class Contract:
-    """What differs between the two, as the README's table has it."""
+    """The differences between the two contracts: paths, limits of text in characters, and statuses."""
 
-    of_alice: str
-    of_bob: str
+    alice_path: str
+    bob_path: str
     longest_title: int
     longest_description: int
     invalid: int
     unavailable: int
 
     def __str__(self) -> str:
-        return self.of_alice
+        return self.alice_path
 
 
 CONTRACTS = (
@@ -113,23 +113,23 @@ CONTRACTS = (
 
 @pytest.fixture(params=CONTRACTS, ids=str)
 def contract(request: pytest.FixtureRequest) -> Contract:
-    found: Contract = request.param
-    return found
+    param: Contract = request.param
+    return param
 
 
-def is_problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
-    """The body, after it was found to be the one that every error has."""
-    problem: dict[str, Any] = answer.json()
-    assert (answer.status_code, problem["status"], problem["code"]) == (status, status, code)
+def assert_problem(response: httpx2.Response, status: int, code: str) -> dict[str, Any]:
+    """Checks status, code and members of an error response, and returns its body."""
+    problem: dict[str, Any] = response.json()
+    assert (response.status_code, problem["status"], problem["code"]) == (status, status, code)
     assert problem["detail"] == problem["error"]
-    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert problem["request_id"] == response.headers["x-request-id"]
     assert {"status", "title", "code", "detail", "error", "request_id"} <= problem.keys()
     assert problem.keys() <= {"status", "title", "code", "detail", "error", "request_id", "errors", "hint"}
     return problem
 
 
-def faults(answer: httpx2.Response, contract: Contract) -> list[str]:
-    """The fields that were found to be invalid."""
-    problem = is_problem(answer, contract.invalid, "invalid_input")
-    assert all(fault.keys() == {"field", "message"} for fault in problem["errors"])
-    return [fault["field"] for fault in problem["errors"]]
+def invalid_fields(response: httpx2.Response, contract: Contract) -> list[str]:
+    """Checks that the response is an `invalid_input` error, and returns the names of the invalid fields."""
+    problem = assert_problem(response, contract.invalid, "invalid_input")
+    assert all(error.keys() == {"field", "message"} for error in problem["errors"])
+    return [error["field"] for error in problem["errors"]]

@@ -1,4 +1,4 @@
-"""What both contracts say, line by line."""
+"""Behaviour that both contracts share."""
 
 import re
 from datetime import datetime
@@ -7,16 +7,16 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.http.conftest import Contract, faults, is_problem
+from tests.http.conftest import Contract, assert_problem, invalid_fields
 
 Client = httpx2.AsyncClient
 JSON = {"Content-Type": "application/json"}
 
 
-async def made(alice: Client, contract: Contract, **fields: object) -> dict[str, Any]:
-    answer = await alice.post(contract.of_alice, json={"title": "Buy milk", **fields})
-    assert answer.status_code == 201, answer.text
-    task: dict[str, Any] = answer.json()
+async def create_task(alice: Client, contract: Contract, **fields: object) -> dict[str, Any]:
+    response = await alice.post(contract.alice_path, json={"title": "Buy milk", **fields})
+    assert response.status_code == 201, response.text
+    task: dict[str, Any] = response.json()
     return task
 
 
@@ -24,7 +24,7 @@ async def made(alice: Client, contract: Contract, **fields: object) -> dict[str,
 
 
 async def test_a_task_has_eight_fields(alice: Client, contract: Contract) -> None:
-    task = await made(alice, contract)
+    task = await create_task(alice, contract)
     assert list(task) == [
         "id",
         "user_id",
@@ -41,7 +41,7 @@ async def test_a_task_has_eight_fields(alice: Client, contract: Contract) -> Non
 
 
 async def test_times_are_utc_with_z(alice: Client, contract: Contract) -> None:
-    task = await made(alice, contract)
+    task = await create_task(alice, contract)
     for time in (task["created_at"], task["updated_at"]):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z", time)
         assert datetime.fromisoformat(time).utcoffset() is not None
@@ -57,34 +57,36 @@ async def test_times_are_utc_with_z(alice: Client, contract: Contract) -> None:
         ({"completed": True, "status": "complete"}, True),
     ],
 )
-async def test_completed_and_status_say_the_same(
+async def test_completed_and_status_are_equivalent(
     alice: Client, contract: Contract, sent: dict[str, object], completed: bool
 ) -> None:
-    task = await made(alice, contract, **sent)
+    task = await create_task(alice, contract, **sent)
     assert (task["completed"], task["status"]) == (completed, "complete" if completed else "incomplete")
-    edited = await alice.patch(f"{contract.of_alice}/{task['id']}", json=sent)
+    edited = await alice.patch(f"{contract.alice_path}/{task['id']}", json=sent)
     assert edited.json()["completed"] is completed
 
 
 @pytest.mark.parametrize(
     "sent", [{"completed": True, "status": "incomplete"}, {"completed": False, "status": "complete"}]
 )
-async def test_completed_and_status_that_disagree_are_invalid(
+async def test_contradictory_completed_and_status_are_invalid(
     alice: Client, contract: Contract, sent: dict[str, object]
 ) -> None:
-    task = await made(alice, contract)
-    assert faults(await alice.post(contract.of_alice, json={"title": "x", **sent}), contract) == ["status"]
-    assert faults(await alice.put(f"{contract.of_alice}/{task['id']}", json=sent), contract) == ["status"]
-    assert faults(await alice.patch(f"{contract.of_alice}/{task['id']}/complete", json=sent), contract) == ["status"]
+    task = await create_task(alice, contract)
+    assert invalid_fields(await alice.post(contract.alice_path, json={"title": "x", **sent}), contract) == ["status"]
+    assert invalid_fields(await alice.put(f"{contract.alice_path}/{task['id']}", json=sent), contract) == ["status"]
+    assert invalid_fields(await alice.patch(f"{contract.alice_path}/{task['id']}/complete", json=sent), contract) == [
+        "status"
+    ]
 
 
 # Lists and filters
 
 
 async def test_a_list_is_a_bare_array_of_all_tasks_in_order_of_creation(alice: Client, contract: Contract) -> None:
-    assert (await alice.get(contract.of_alice)).json() == []
-    tasks = [await made(alice, contract, title=title) for title in "zam"]
-    assert (await alice.get(contract.of_alice)).json() == tasks
+    assert (await alice.get(contract.alice_path)).json() == []
+    tasks = [await create_task(alice, contract, title=title) for title in "zam"]
+    assert (await alice.get(contract.alice_path)).json() == tasks
 
 
 @pytest.mark.parametrize(
@@ -106,10 +108,10 @@ async def test_a_list_is_a_bare_array_of_all_tasks_in_order_of_creation(alice: C
     ],
 )
 async def test_a_list_can_be_filtered(alice: Client, contract: Contract, query: str, expected: list[str]) -> None:
-    await made(alice, contract, title="done", completed=True)
-    await made(alice, contract, title="open")
-    answer = await alice.get(f"{contract.of_alice}?{query}")
-    assert [task["title"] for task in answer.json()] == expected
+    await create_task(alice, contract, title="done", completed=True)
+    await create_task(alice, contract, title="open")
+    response = await alice.get(f"{contract.alice_path}?{query}")
+    assert [task["title"] for task in response.json()] == expected
 
 
 @pytest.mark.parametrize(
@@ -124,22 +126,22 @@ async def test_a_list_can_be_filtered(alice: Client, contract: Contract, query: 
         ("completed=true&status=pending", "status"),
     ],
 )
-async def test_a_wrong_filter_is_invalid(alice: Client, contract: Contract, query: str, field: str) -> None:
-    assert faults(await alice.get(f"{contract.of_alice}?{query}"), contract) == [field]
+async def test_an_invalid_filter_is_named(alice: Client, contract: Contract, query: str, field: str) -> None:
+    assert invalid_fields(await alice.get(f"{contract.alice_path}?{query}"), contract) == [field]
 
 
 # Creating
 
 
-async def test_a_created_task_is_201_with_its_address(alice: Client, contract: Contract) -> None:
-    answer = await alice.post(contract.of_alice, json={"title": "Buy milk", "description": "Two litres"})
-    assert answer.status_code == 201
-    assert answer.headers["location"] == f"{contract.of_alice}/{answer.json()['id']}"
-    assert (await alice.get(answer.headers["location"])).json() == answer.json()
+async def test_creating_a_task_is_201_with_its_location(alice: Client, contract: Contract) -> None:
+    response = await alice.post(contract.alice_path, json={"title": "Buy milk", "description": "Two litres"})
+    assert response.status_code == 201
+    assert response.headers["location"] == f"{contract.alice_path}/{response.json()['id']}"
+    assert (await alice.get(response.headers["location"])).json() == response.json()
 
 
-async def test_members_that_are_not_known_are_ignored(alice: Client, contract: Contract) -> None:
-    task = await made(
+async def test_unknown_members_are_ignored(alice: Client, contract: Contract) -> None:
+    task = await create_task(
         alice, contract, priority="high", id=999, user_id="bob", created_at="1999-01-01T00:00:00Z", tags=[]
     )
     assert task["user_id"] == "alice"
@@ -147,22 +149,25 @@ async def test_members_that_are_not_known_are_ignored(alice: Client, contract: C
     assert not task["created_at"].startswith("1999")
 
 
-async def test_blanks_around_a_title_are_dropped(alice: Client, contract: Contract) -> None:
-    assert (await made(alice, contract, title="  Buy milk\n"))["title"] == "Buy milk"
+async def test_whitespace_around_a_title_is_stripped(alice: Client, contract: Contract) -> None:
+    assert (await create_task(alice, contract, title="  Buy milk\n"))["title"] == "Buy milk"
 
 
-async def test_the_longest_title_and_description_fit_and_one_more_character_does_not(
+async def test_the_longest_title_and_description_are_accepted_and_longer_ones_are_invalid(
     alice: Client, contract: Contract
 ) -> None:
     title, description = "😀" * contract.longest_title, "😀" * contract.longest_description
-    task = await made(alice, contract, title=title, description=description)
+    task = await create_task(alice, contract, title=title, description=description)
     assert (task["title"], task["description"]) == (title, description)
     sent = {"title": title + "x", "description": description + "x"}
-    assert sorted(faults(await alice.post(contract.of_alice, json=sent), contract)) == ["description", "title"]
-    address = f"{contract.of_alice}/{task['id']}"
-    answer = await alice.put(address, json={"title": title + "x"})
-    assert faults(answer, contract) == ["title"]
-    assert answer.json()["errors"][0]["message"] == f"must have 1 to {contract.longest_title} characters"
+    assert sorted(invalid_fields(await alice.post(contract.alice_path, json=sent), contract)) == [
+        "description",
+        "title",
+    ]
+    path = f"{contract.alice_path}/{task['id']}"
+    response = await alice.put(path, json={"title": title + "x"})
+    assert invalid_fields(response, contract) == ["title"]
+    assert response.json()["errors"][0]["message"] == f"must have 1 to {contract.longest_title} characters"
 
 
 @pytest.mark.parametrize(
@@ -188,11 +193,11 @@ async def test_the_longest_title_and_description_fit_and_one_more_character_does
         (None, ["body"]),
     ],
 )
-async def test_every_fault_of_a_body_is_named(
+async def test_every_invalid_field_of_a_body_is_named(
     alice: Client, contract: Contract, sent: object, fields: list[str]
 ) -> None:
-    assert sorted(faults(await alice.post(contract.of_alice, json=sent), contract)) == fields
-    assert (await alice.get(contract.of_alice)).json() == []
+    assert sorted(invalid_fields(await alice.post(contract.alice_path, json=sent), contract)) == fields
+    assert (await alice.get(contract.alice_path)).json() == []
 
 
 @pytest.mark.parametrize(
@@ -213,91 +218,91 @@ async def test_every_fault_of_a_body_is_named(
     ids=lambda body: repr(body[:16]),
 )
 async def test_a_malformed_body_is_invalid(alice: Client, contract: Contract, body: bytes) -> None:
-    answer = await alice.post(contract.of_alice, content=body, headers=JSON)
-    assert faults(answer, contract)
+    response = await alice.post(contract.alice_path, content=body, headers=JSON)
+    assert invalid_fields(response, contract)
 
 
-async def test_an_error_never_repeats_what_was_sent(alice: Client, contract: Contract) -> None:
+async def test_an_error_never_echoes_the_input(alice: Client, contract: Contract) -> None:
     for content in (b'{"title": "s3cret\\u0000"}', b'{"title": {"s3cret": 1}}', b'{"status": "s3cret"}', b"s3cret"):
-        answer = await alice.post(contract.of_alice, content=content, headers=JSON)
-        assert faults(answer, contract)
-        assert "s3cret" not in answer.text
+        response = await alice.post(contract.alice_path, content=content, headers=JSON)
+        assert invalid_fields(response, contract)
+        assert "s3cret" not in response.text
 
 
 # Changing
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_an_edit_changes_what_is_sent_and_leaves_the_rest(alice: Client, contract: Contract, method: str) -> None:
-    task = await made(alice, contract, description="Two litres")
-    address = f"{contract.of_alice}/{task['id']}"
-    answer = await alice.request(method, address, json={"title": "Buy tea", "unknown": 1})
-    assert answer.status_code == 200
-    edited = answer.json()
+async def test_an_edit_changes_the_sent_fields_only(alice: Client, contract: Contract, method: str) -> None:
+    task = await create_task(alice, contract, description="Two litres")
+    path = f"{contract.alice_path}/{task['id']}"
+    response = await alice.request(method, path, json={"title": "Buy tea", "unknown": 1})
+    assert response.status_code == 200
+    edited = response.json()
     assert edited["updated_at"] > task["updated_at"]
     assert edited == {**task, "title": "Buy tea", "updated_at": edited["updated_at"]}
-    assert (await alice.get(address)).json() == edited
+    assert (await alice.get(path)).json() == edited
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_an_edit_that_changes_nothing_is_200_and_changes_nothing(
+async def test_an_edit_without_effect_is_200_and_keeps_the_version(
     alice: Client, contract: Contract, method: str
 ) -> None:
-    task = await made(alice, contract)
+    task = await create_task(alice, contract)
     for sent in ({}, {"title": task["title"]}, {"title": f" {task['title']} ", "completed": False}):
-        answer = await alice.request(method, f"{contract.of_alice}/{task['id']}", json=sent)
-        assert (answer.status_code, answer.json()) == (200, task)
+        response = await alice.request(method, f"{contract.alice_path}/{task['id']}", json=sent)
+        assert (response.status_code, response.json()) == (200, task)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_null_clears_the_description_and_is_invalid_elsewhere(
+async def test_null_clears_the_description_and_is_invalid_in_other_fields(
     alice: Client, contract: Contract, method: str
 ) -> None:
-    task = await made(alice, contract, description="Two litres")
-    address = f"{contract.of_alice}/{task['id']}"
-    assert (await alice.request(method, address, json={"description": None})).json()["description"] is None
+    task = await create_task(alice, contract, description="Two litres")
+    path = f"{contract.alice_path}/{task['id']}"
+    assert (await alice.request(method, path, json={"description": None})).json()["description"] is None
     for field in ("title", "completed", "status"):
-        assert faults(await alice.request(method, address, json={field: None}), contract) == [field]
+        assert invalid_fields(await alice.request(method, path, json={field: None}), contract) == [field]
 
 
 async def test_an_empty_description_is_not_null(alice: Client, contract: Contract) -> None:
-    assert (await made(alice, contract, description=""))["description"] == ""
+    assert (await create_task(alice, contract, description=""))["description"] == ""
 
 
 @pytest.mark.parametrize("sent", [{"completed": True}, {"status": "complete"}])
-async def test_complete_with_a_body_sets_the_flag_and_may_be_repeated(
+async def test_complete_with_a_body_sets_the_flag_and_is_idempotent(
     alice: Client, contract: Contract, sent: dict[str, object]
 ) -> None:
-    task = await made(alice, contract)
-    address = f"{contract.of_alice}/{task['id']}/complete"
-    first, second = await alice.patch(address, json=sent), await alice.patch(address, json=sent)
+    task = await create_task(alice, contract)
+    path = f"{contract.alice_path}/{task['id']}/complete"
+    first, second = await alice.patch(path, json=sent), await alice.patch(path, json=sent)
     assert first.json()["completed"] is True
     assert first.json() == second.json()
     opposite: dict[str, object] = {"completed": False}
-    assert [(await alice.patch(address, json=opposite)).json()["completed"] for _ in range(2)] == [False, False]
+    assert [(await alice.patch(path, json=opposite)).json()["completed"] for _ in range(2)] == [False, False]
 
 
 @pytest.mark.parametrize("sent", [{"completed": "yes"}, {"status": "done"}, {"completed": None}, [], 1, "null"])
-async def test_complete_with_a_wrong_body_is_invalid(alice: Client, contract: Contract, sent: object) -> None:
-    task = await made(alice, contract)
-    assert faults(await alice.patch(f"{contract.of_alice}/{task['id']}/complete", json=sent), contract)
-    assert (await alice.get(f"{contract.of_alice}/{task['id']}")).json() == task
+async def test_complete_with_an_invalid_body_is_invalid(alice: Client, contract: Contract, sent: object) -> None:
+    task = await create_task(alice, contract)
+    assert invalid_fields(await alice.patch(f"{contract.alice_path}/{task['id']}/complete", json=sent), contract)
+    assert (await alice.get(f"{contract.alice_path}/{task['id']}")).json() == task
 
 
 # Deleting
 
 
 async def test_delete_is_204_without_a_body_and_404_the_second_time(alice: Client, contract: Contract) -> None:
-    task = await made(alice, contract)
-    address = f"{contract.of_alice}/{task['id']}"
-    answer = await alice.delete(address)
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert "content-type" not in answer.headers
-    is_problem(await alice.delete(address), 404, "task_not_found")
-    is_problem(await alice.get(address), 404, "task_not_found")
+    task = await create_task(alice, contract)
+    path = f"{contract.alice_path}/{task['id']}"
+    response = await alice.delete(path)
+    assert (response.status_code, response.content) == (204, b"")
+    assert "content-type" not in response.headers
+    assert_problem(await alice.delete(path), 404, "task_not_found")
+    assert_problem(await alice.get(path), 404, "task_not_found")
 
 
-# Ids
+# IDs
 
 
 @pytest.mark.parametrize(
@@ -308,44 +313,44 @@ async def test_delete_is_204_without_a_body_and_404_the_second_time(alice: Clien
         *("%D9%A1", "1%00", "%00", "%F0%9F%98%80"),
     ],
 )
-async def test_what_is_no_id_is_invalid(alice: Client, contract: Contract, task_id: str) -> None:
-    address = f"{contract.of_alice}/{task_id}"
-    for answer in (
-        await alice.get(address),
-        await alice.put(address, json={}),
-        await alice.patch(address, json={}),
-        await alice.patch(f"{address}/complete"),
-        await alice.delete(address),
+async def test_a_malformed_id_is_invalid(alice: Client, contract: Contract, task_id: str) -> None:
+    path = f"{contract.alice_path}/{task_id}"
+    for response in (
+        await alice.get(path),
+        await alice.put(path, json={}),
+        await alice.patch(path, json={}),
+        await alice.patch(f"{path}/complete"),
+        await alice.delete(path),
     ):
-        assert faults(answer, contract) == ["id"]
+        assert invalid_fields(response, contract) == ["id"]
 
 
 @pytest.mark.parametrize("task_id", ["1", "2147483648", "9007199254740991"])
-async def test_an_id_that_no_task_has_is_404(alice: Client, contract: Contract, task_id: str) -> None:
-    address = f"{contract.of_alice}/{task_id}"
-    for answer in (
-        await alice.get(address),
-        await alice.put(address, json={}),
-        await alice.patch(address, json={}),
-        await alice.patch(f"{address}/complete"),
-        await alice.delete(address),
+async def test_an_unknown_id_is_404(alice: Client, contract: Contract, task_id: str) -> None:
+    path = f"{contract.alice_path}/{task_id}"
+    for response in (
+        await alice.get(path),
+        await alice.put(path, json={}),
+        await alice.patch(path, json={}),
+        await alice.patch(f"{path}/complete"),
+        await alice.delete(path),
     ):
-        assert is_problem(answer, 404, "task_not_found")["detail"] == "Task not found"
+        assert assert_problem(response, 404, "task_not_found")["detail"] == "Task not found"
 
 
-async def test_a_missing_task_and_somebody_else_s_are_the_same_to_the_byte(
+async def test_a_missing_task_and_another_user_s_have_identical_responses(
     alice: Client, bob: Client, contract: Contract
 ) -> None:
-    task = await made(alice, contract)
-    theirs, missing = f"{contract.of_bob}/{task['id']}", f"{contract.of_bob}/{task['id'] + 1}"
-    named = {"X-Request-ID": "same"}
+    task = await create_task(alice, contract)
+    theirs, missing = f"{contract.bob_path}/{task['id']}", f"{contract.bob_path}/{task['id'] + 1}"
+    headers = {"X-Request-ID": "same"}
     for method, body in (("GET", None), ("PUT", {"title": "x"}), ("PATCH", {"title": "x"}), ("DELETE", None)):
-        foreign = await bob.request(method, theirs, json=body, headers=named)
-        absent = await bob.request(method, missing, json=body, headers=named)
+        foreign = await bob.request(method, theirs, json=body, headers=headers)
+        absent = await bob.request(method, missing, json=body, headers=headers)
         assert (foreign.status_code, foreign.content, foreign.headers) == (404, absent.content, absent.headers)
     foreign, absent = (
-        await bob.patch(f"{theirs}/complete", headers=named),
-        await bob.patch(f"{missing}/complete", headers=named),
+        await bob.patch(f"{theirs}/complete", headers=headers),
+        await bob.patch(f"{missing}/complete", headers=headers),
     )
     assert (foreign.status_code, foreign.content, foreign.headers) == (404, absent.content, absent.headers)
-    assert (await alice.get(f"{contract.of_alice}/{task['id']}")).json() == task
+    assert (await alice.get(f"{contract.alice_path}/{task['id']}")).json() == task

@@ -1,4 +1,4 @@
-"""What FastAPI's documentation shows works on the product's own application, beside the contracts' routes."""
+"""The features in FastAPI's documentation work on this application, beside the routes of the contracts."""
 
 import asyncio
 import pathlib
@@ -38,7 +38,7 @@ from entrypoints.http.contract import ContractRoute
 from entrypoints.http.contracts import tasks
 from entrypoints.http.express import Express, _understand
 from entrypoints.http.owner import OwnList
-from tests.http.conftest import application, bearer, is_problem
+from tests.http.conftest import application, assert_problem, bearer
 
 Client = httpx2.AsyncClient
 
@@ -50,14 +50,14 @@ def app(wiring: Container) -> FastAPI:
 
 @pytest.fixture
 async def web(app: FastAPI) -> AsyncIterator[Client]:
-    """Alice's client, on an application that a test may still add to."""
+    """Alice's client, for an application that the test may still extend."""
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with Client(transport=transport, base_url="http://testserver", headers=bearer("alice")) as client:
         yield client
 
 
-async def works_as_before(web: Client) -> None:
-    """The contracts' routes, whatever was added."""
+async def contracts_still_work(web: Client) -> None:
+    """Checks the routes of the contracts after an extension of the application."""
     created = await web.post("/api/tasks", json={"title": "Buy milk"})
     assert created.status_code == 201
     assert (await web.get(created.headers["location"])).json() == created.json()
@@ -70,20 +70,18 @@ async def works_as_before(web: Client) -> None:
 # Routes
 
 
-async def test_a_route_that_is_added_to_the_application_is_served(app: FastAPI, web: Client) -> None:
-    await works_as_before(web)
+async def test_a_route_added_to_the_application_is_served(app: FastAPI, web: Client) -> None:
+    await contracts_still_work(web)
 
     @app.get("/hello/{name}")
     async def hello(name: str, times: int = 1) -> dict[str, Any]:
         return {"hello": name, "times": times}
 
     assert (await web.get("/hello/ada?times=3")).json() == {"hello": "ada", "times": 3}
-    await works_as_before(web)
+    await contracts_still_work(web)
 
 
-async def test_the_status_code_and_the_response_model_of_a_route_are_those_that_it_declares(
-    app: FastAPI, web: Client
-) -> None:
+async def test_the_declared_status_code_and_response_model_of_a_route_apply(app: FastAPI, web: Client) -> None:
     class Item(BaseModel):
         name: str
 
@@ -91,11 +89,11 @@ async def test_the_status_code_and_the_response_model_of_a_route_are_those_that_
     async def create(name: Annotated[str, Body(embed=True)]) -> Any:
         return {"name": name, "secret": "left out by the model"}
 
-    answer = await web.post("/items", json={"name": "lamp"})
-    assert (answer.status_code, answer.json()) == (202, {"name": "lamp"})
+    response = await web.post("/items", json={"name": "lamp"})
+    assert (response.status_code, response.json()) == (202, {"name": "lamp"})
 
 
-async def test_a_body_is_a_pydantic_model(app: FastAPI, web: Client) -> None:
+async def test_a_body_can_be_a_pydantic_model(app: FastAPI, web: Client) -> None:
     class Item(BaseModel):
         name: str = Field(min_length=2)
         price: float
@@ -105,7 +103,7 @@ async def test_a_body_is_a_pydantic_model(app: FastAPI, web: Client) -> None:
         return item
 
     assert (await web.post("/items", json={"name": "lamp", "price": "2.5"})).json() == {"name": "lamp", "price": 2.5}
-    problem = is_problem(await web.post("/items", json={"name": "l"}), 422, "invalid_input")
+    problem = assert_problem(await web.post("/items", json={"name": "l"}), 422, "invalid_input")
     assert [error["field"] for error in problem["errors"]] == ["name", "price"]
 
 
@@ -118,7 +116,7 @@ async def test_a_router_is_included_with_a_prefix(app: FastAPI, web: Client) -> 
 
     app.include_router(router, prefix="/v2")
     assert (await web.get("/v2/items/7")).json() == 7
-    await works_as_before(web)
+    await contracts_still_work(web)
 
 
 async def test_a_route_under_api_needs_a_token_and_may_use_the_caller_s_list(app: FastAPI, web: Client) -> None:
@@ -128,11 +126,11 @@ async def test_a_route_under_api_needs_a_token_and_may_use_the_caller_s_list(app
 
     await web.post("/api/tasks", json={"title": "Buy milk"})
     assert (await web.get("/api/count")).json() == 1
-    is_problem(await web.get("/api/count", headers={"Authorization": ""}), 401, "missing_token")
+    assert_problem(await web.get("/api/count", headers={"Authorization": ""}), 401, "missing_token")
 
 
-async def test_a_route_put_before_a_contract_s_takes_its_place(app: FastAPI, web: Client) -> None:
-    await works_as_before(web)
+async def test_a_route_inserted_before_those_of_a_contract_takes_precedence(app: FastAPI, web: Client) -> None:
+    await contracts_still_work(web)
 
     async def mine(request: Request) -> Response:
         return PlainTextResponse("mine")
@@ -156,8 +154,8 @@ async def test_a_mounted_application_and_static_files_are_served(
     app.mount("/static", StaticFiles(directory=tmp_path))
     assert (await web.get("/other/ping")).json() == "pong"
     assert (await web.get("/static/page.html")).text == "<h1>Tasks</h1>"
-    is_problem(await web.get("/static/missing.html"), 404, "not_found")
-    await works_as_before(web)
+    assert_problem(await web.get("/static/missing.html"), 404, "not_found")
+    await contracts_still_work(web)
 
 
 async def test_the_application_itself_can_be_mounted(app: FastAPI) -> None:
@@ -168,7 +166,7 @@ async def test_the_application_itself_can_be_mounted(app: FastAPI) -> None:
         assert (await web.get("/healthz")).json() == {"status": "ok"}
 
 
-def test_a_websocket_talks(app: FastAPI) -> None:
+def test_a_websocket_route_works(app: FastAPI) -> None:
     @app.websocket("/echo")
     async def echo(websocket: WebSocket) -> None:
         await websocket.accept()
@@ -205,20 +203,20 @@ async def test_the_constraints_of_a_parameter_are_enforced(app: FastAPI, web: Cl
         return limit
 
     assert ((await web.get("/page?limit=100")).json(), (await web.get("/page")).json()) == (100, 10)
-    problem = is_problem(await web.get("/page", params={"limit": limit}), 422, "invalid_input")
+    problem = assert_problem(await web.get("/page", params={"limit": limit}), 422, "invalid_input")
     assert [error["field"] for error in problem["errors"]] == ["limit"]
 
 
-async def test_headers_and_cookies_are_parameters(app: FastAPI, web: Client) -> None:
-    @app.get("/seen")
-    async def seen(user_agent: Annotated[str, Header()], visits: Annotated[int, Cookie()] = 0) -> list[Any]:
+async def test_headers_and_cookies_can_be_parameters(app: FastAPI, web: Client) -> None:
+    @app.get("/visitor")
+    async def visitor(user_agent: Annotated[str, Header()], visits: Annotated[int, Cookie()] = 0) -> list[Any]:
         return [user_agent, visits]
 
-    answer = await web.get("/seen", headers={"User-Agent": "browser", "Cookie": "visits=3"})
-    assert answer.json() == ["browser", 3]
+    response = await web.get("/visitor", headers={"User-Agent": "browser", "Cookie": "visits=3"})
+    assert response.json() == ["browser", 3]
 
 
-async def test_dependencies_are_nested_cached_and_may_be_plain_functions(app: FastAPI, web: Client) -> None:
+async def test_dependencies_can_be_nested_are_cached_and_may_be_plain_functions(app: FastAPI, web: Client) -> None:
     calls = []
 
     def counted() -> int:
@@ -270,11 +268,11 @@ async def test_a_dependency_of_a_router_guards_all_its_routes(app: FastAPI, web:
         return "gold"
 
     app.include_router(router)
-    assert is_problem(await web.get("/guarded/cave"), 403, "forbidden")["detail"] == "Wrong key"
+    assert assert_problem(await web.get("/guarded/cave"), 403, "forbidden")["detail"] == "Wrong key"
     assert (await web.get("/guarded/cave", headers={"X-Key": "open sesame"})).json() == "gold"
 
 
-async def test_a_dependency_that_is_added_on_inclusion_guards_a_contract_too(wiring: Container) -> None:
+async def test_a_dependency_passed_to_include_router_guards_a_contract_too(wiring: Container) -> None:
     async def closed() -> None:
         raise HTTPException(403, detail="Closed for the winter")
 
@@ -284,11 +282,11 @@ async def test_a_dependency_that_is_added_on_inclusion_guards_a_contract_too(wir
     app.include_router(tasks.router, dependencies=[Depends(closed)])
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     async with Client(transport=transport, base_url="http://testserver", headers=bearer("alice")) as web:
-        assert is_problem(await web.get("/api/tasks"), 403, "forbidden")["detail"] == "Closed for the winter"
+        assert assert_problem(await web.get("/api/tasks"), 403, "forbidden")["detail"] == "Closed for the winter"
         assert (await web.get("/api/alice/tasks")).status_code == 200
 
 
-async def test_a_security_scheme_is_a_dependency(app: FastAPI, web: Client) -> None:
+async def test_a_security_scheme_can_be_a_dependency(app: FastAPI, web: Client) -> None:
     @app.get("/whoami")
     async def whoami(credentials: Annotated[Any, Security(HTTPBearer())]) -> str:
         return str(credentials.scheme)
@@ -297,7 +295,7 @@ async def test_a_security_scheme_is_a_dependency(app: FastAPI, web: Client) -> N
 
 
 async def test_a_dependency_of_the_contracts_can_be_overridden(app: FastAPI, web: Client) -> None:
-    """As every guide to testing with FastAPI shows."""
+    """With `dependency_overrides`, as in FastAPI's guide to testing."""
     created = (await web.post("/api/tasks", json={"title": "hers"})).json()
     bobs = app.state.services.todo_list(UserId("bob"))
 
@@ -310,15 +308,15 @@ async def test_a_dependency_of_the_contracts_can_be_overridden(app: FastAPI, web
     assert (await web.get("/api/tasks")).json() == [created]
 
 
-async def test_a_parameter_of_the_response_sets_headers_and_cookies(app: FastAPI, web: Client) -> None:
+async def test_a_response_parameter_sets_headers_and_cookies(app: FastAPI, web: Client) -> None:
     @app.get("/cookie")
     async def cookie(response: Response) -> str:
-        response.set_cookie("seen", "yes")
+        response.set_cookie("visited", "yes")
         response.headers["X-Kind"] = "chocolate"
         return "here"
 
-    answer = await web.get("/cookie")
-    assert (answer.json(), answer.cookies["seen"], answer.headers["x-kind"]) == ("here", "yes", "chocolate")
+    response = await web.get("/cookie")
+    assert (response.json(), response.cookies["visited"], response.headers["x-kind"]) == ("here", "yes", "chocolate")
 
 
 # Exceptions
@@ -328,7 +326,7 @@ class Broken(Exception):
     pass
 
 
-async def test_an_exception_handler_of_one_s_own_is_called(app: FastAPI, web: Client) -> None:
+async def test_a_custom_exception_handler_is_called(app: FastAPI, web: Client) -> None:
     @app.exception_handler(Broken)
     async def on_broken(request: Request, failure: Exception) -> JSONResponse:
         return JSONResponse({"oops": str(failure)}, 418)
@@ -337,9 +335,9 @@ async def test_an_exception_handler_of_one_s_own_is_called(app: FastAPI, web: Cl
     async def broken() -> str:
         raise Broken("teapot")
 
-    answer = await web.get("/broken")
-    assert (answer.status_code, answer.json()) == (418, {"oops": "teapot"})
-    await works_as_before(web)
+    response = await web.get("/broken")
+    assert (response.status_code, response.json()) == (418, {"oops": "teapot"})
+    await contracts_still_work(web)
 
 
 async def test_an_exception_handler_applies_to_the_contracts_as_well(app: FastAPI, web: Client) -> None:
@@ -347,9 +345,9 @@ async def test_an_exception_handler_applies_to_the_contracts_as_well(app: FastAP
     async def on_missing(request: Request, failure: Exception) -> JSONResponse:
         return JSONResponse({"gone": True}, 410)
 
-    answer = await web.get("/api/tasks/7")
-    assert (answer.status_code, answer.json()) == (410, {"gone": True})
-    is_problem(await web.get("/api/tasks/7", headers={"Authorization": ""}), 401, "missing_token")
+    response = await web.get("/api/tasks/7")
+    assert (response.status_code, response.json()) == (410, {"gone": True})
+    assert_problem(await web.get("/api/tasks/7", headers={"Authorization": ""}), 401, "missing_token")
 
 
 async def test_a_handler_for_every_exception_replaces_the_500(app: FastAPI, web: Client) -> None:
@@ -362,7 +360,7 @@ async def test_a_handler_for_every_exception_replaces_the_500(app: FastAPI, web:
         raise Broken
 
     assert (await web.get("/broken")).json() == {"error": "ours"}
-    is_problem(await web.get("/api/tasks/7"), 404, "task_not_found")
+    assert_problem(await web.get("/api/tasks/7"), 404, "task_not_found")
 
 
 async def test_an_http_exception_keeps_its_status_detail_and_headers(app: FastAPI, web: Client) -> None:
@@ -376,28 +374,30 @@ async def test_an_http_exception_keeps_its_status_detail_and_headers(app: FastAP
             case _:
                 raise HTTPException(404, detail="Item not found")
 
-    answer = await web.get("/items/teapot")
-    assert is_problem(answer, 418, "i_m_a_teapot")["detail"] == {"short": "stout"}
-    assert answer.headers["x-spout"] == "here"
-    assert is_problem(await web.get("/items/lamp"), 404, "not_found")["detail"] == "Item not found"
+    response = await web.get("/items/teapot")
+    assert assert_problem(response, 418, "i_m_a_teapot")["detail"] == {"short": "stout"}
+    assert response.headers["x-spout"] == "here"
+    assert assert_problem(await web.get("/items/lamp"), 404, "not_found")["detail"] == "Item not found"
     unchanged = await web.get("/items/unchanged")
     assert (unchanged.status_code, unchanged.content) == (304, b"")
 
 
-async def test_an_unhandled_exception_of_an_added_route_is_a_500_that_says_nothing(app: FastAPI, web: Client) -> None:
+async def test_an_unhandled_exception_in_an_added_route_is_a_500_that_reveals_nothing(
+    app: FastAPI, web: Client
+) -> None:
     @app.get("/broken")
     async def broken() -> str:
         raise Broken("a secret")
 
-    answer = await web.get("/broken")
-    is_problem(answer, 500, "internal_error")
-    assert "secret" not in answer.text
+    response = await web.get("/broken")
+    assert_problem(response, 500, "internal_error")
+    assert "secret" not in response.text
 
 
 # Middleware and documentation
 
 
-async def test_middleware_is_added(app: FastAPI, web: Client) -> None:
+async def test_added_middleware_runs_for_every_request(app: FastAPI, web: Client) -> None:
     @app.middleware("http")
     async def stamp(request: Request, call_next: Any) -> Response:
         response: Response = await call_next(request)
@@ -406,7 +406,7 @@ async def test_middleware_is_added(app: FastAPI, web: Client) -> None:
 
     for path in ("/api/tasks", "/healthz", "/nowhere"):
         assert (await web.get(path)).headers["x-stamp"] == path
-    await works_as_before(web)
+    await contracts_still_work(web)
 
 
 async def test_an_added_route_is_in_the_openapi_document(app: FastAPI, web: Client) -> None:
@@ -439,10 +439,10 @@ def test_the_express_lane_understands_every_route_of_the_contracts(app: FastAPI)
 async def test_the_express_lane_runs_what_it_understands_and_nothing_else(
     app: FastAPI, web: Client, express: bool
 ) -> None:
-    """Seen from inside: FastAPI leaves its exit stacks in the scope, the express lane does not."""
+    """Told apart by the ASGI scope: FastAPI leaves its exit stacks in it, the express lane does not."""
     scopes = []
 
-    class Watch:
+    class RecordScopes:
         def __init__(self, inner: Any) -> None:
             self._inner = inner
 
@@ -454,11 +454,11 @@ async def test_the_express_lane_runs_what_it_understands_and_nothing_else(
     async def added() -> str:
         return ""
 
-    app.add_middleware(Watch)
-    await works_as_before(web)
+    app.add_middleware(RecordScopes)
+    await contracts_still_work(web)
     assert {("fastapi_inner_astack" in scope) for scope in scopes} == {not express}
     scopes.clear()
     await asyncio.gather(web.get("/added"), web.get("/healthz"), web.put("/api/tasks"), web.get("/api/tasks/1/2"))
     assert all("todo.express" not in scope for scope in scopes)
-    lanes: list[object] = [layer.cls for layer in app.user_middleware]
-    assert (Express in lanes) is express
+    middleware: list[object] = [layer.cls for layer in app.user_middleware]
+    assert (Express in middleware) is express

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from tests.http.conftest import FRONTEND, Contract, bearer, faults
+from tests.http.conftest import FRONTEND, Contract, bearer, invalid_fields
 
 Client = httpx2.AsyncClient
 
@@ -15,13 +15,13 @@ async def test_numbers_that_are_not_json_are_refused_in_any_member(
 ) -> None:
     """RFC 8259 section 6."""
     for body in (f'{{"{member}": {number}, "title": "x"}}', f'{{"title": "x", "{member}": [{{"deep": {number}}}]}}'):
-        response = await alice.post(contract.of_alice, content=body, headers={"Content-Type": "application/json"})
-        assert faults(response, contract)
-    assert (await alice.get(contract.of_alice)).json() == []
+        response = await alice.post(contract.alice_path, content=body, headers={"Content-Type": "application/json"})
+        assert invalid_fields(response, contract)
+    assert (await alice.get(contract.alice_path)).json() == []
 
 
 async def test_their_names_are_fine_in_a_string(alice: Client, contract: Contract) -> None:
-    response = await alice.post(contract.of_alice, json={"title": "NaN to Infinity", "NaN": "Infinity"})
+    response = await alice.post(contract.alice_path, json={"title": "NaN to Infinity", "NaN": "Infinity"})
     assert (response.status_code, response.json()["title"]) == (201, "NaN to Infinity")
 
 

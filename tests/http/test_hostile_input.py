@@ -1,4 +1,4 @@
-"""Input that was made to hurt, on real PostgreSQL: it is refused in the contract's own words, or kept as it came."""
+"""Hostile input, on real PostgreSQL: it is refused with the contract's status, or stored unchanged."""
 
 import json
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import SqlModelTaskRepository
 from entrypoints.container import Container
-from tests.http.conftest import Contract, bearer, client, faults, is_problem
+from tests.http.conftest import Contract, assert_problem, bearer, client, invalid_fields
 
 Client = httpx2.AsyncClient
 
@@ -109,26 +109,26 @@ async def alice(wiring: Container, pool: Pool) -> AsyncIterator[Client]:
 
 
 @pytest.mark.parametrize("body", [*NOT_JSON, *NO_TASK], ids=repr)
-async def test_a_body_that_is_no_task_is_invalid_and_not_repeated(
+async def test_a_body_that_is_not_a_task_is_invalid_and_not_echoed(
     alice: Client, contract: Contract, body: bytes
 ) -> None:
     for method in ("POST", "PUT", "PATCH"):
-        path = contract.of_alice + ("" if method == "POST" else "/1")
-        answer = await alice.request(method, path, content=body, headers={"Content-Type": "application/json"})
+        path = contract.alice_path + ("" if method == "POST" else "/1")
+        response = await alice.request(method, path, content=body, headers={"Content-Type": "application/json"})
         if method != "POST" and body in (b'{"Title": "x"}', b'{"": "x"}'):
-            assert answer.status_code == 404, "members that are not known are ignored, so nothing is wrong with it"
+            assert response.status_code == 404, "unknown members are ignored, so the body is valid"
         else:
-            assert faults(answer, contract)
-            assert len(answer.content) < 1000
-    assert (await alice.get(contract.of_alice)).json() == []
+            assert invalid_fields(response, contract)
+            assert len(response.content) < 1000
+    assert (await alice.get(contract.alice_path)).json() == []
 
 
 @pytest.mark.parametrize("text", NAUGHTY)
-async def test_awkward_text_comes_back_as_it_was_sent(alice: Client, contract: Contract, text: str) -> None:
-    made = await alice.post(contract.of_alice, json={"title": f"<{text}>"[:200], "description": text})
-    found = (await alice.get(f"{contract.of_alice}/{made.json()['id']}")).json()
+async def test_unusual_text_is_returned_unchanged(alice: Client, contract: Contract, text: str) -> None:
+    created = await alice.post(contract.alice_path, json={"title": f"<{text}>"[:200], "description": text})
+    found = (await alice.get(f"{contract.alice_path}/{created.json()['id']}")).json()
     assert (found["title"], found["description"]) == (f"<{text}>"[:200], text)
-    assert (await alice.get(contract.of_alice)).json() == [found]
+    assert (await alice.get(contract.alice_path)).json() == [found]
 
 
 @given(
@@ -141,11 +141,11 @@ async def test_awkward_text_comes_back_as_it_was_sent(alice: Client, contract: C
     ).map(lambda sent: json.dumps(sent).encode())
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_whatever_is_sent_is_taken_or_invalid(wiring: Container, body: bytes) -> None:
+async def test_any_body_is_accepted_or_invalid(wiring: Container, body: bytes) -> None:
     async with client(wiring, **bearer("alice")) as alice:
         for path, invalid in (("/api/tasks", 422), ("/api/alice/tasks", 400)):
-            answer = await alice.post(path, content=body, headers={"Content-Type": "application/json"})
-            assert answer.status_code in (201, invalid)
+            response = await alice.post(path, content=body, headers={"Content-Type": "application/json"})
+            assert response.status_code in (201, invalid)
             assert (await alice.patch(f"{path}/1/complete", content=body)).status_code in (200, 404, invalid)
 
 
@@ -180,9 +180,9 @@ IDS = [
 
 @pytest.mark.parametrize("task_id", IDS)
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-async def test_what_is_no_id_is_a_client_s_error(alice: Client, contract: Contract, task_id: str, method: str) -> None:
-    answer = await alice.request(method, f"{contract.of_alice}/{task_id}", json={} if method[0] == "P" else None)
-    assert answer.status_code in (contract.invalid, 404, 405)
+async def test_a_malformed_id_is_a_client_error(alice: Client, contract: Contract, task_id: str, method: str) -> None:
+    response = await alice.request(method, f"{contract.alice_path}/{task_id}", json={} if method[0] == "P" else None)
+    assert response.status_code in (contract.invalid, 404, 405)
 
 
 USERS = [
@@ -206,13 +206,13 @@ USERS = [
 
 
 @pytest.mark.parametrize("user", USERS)
-async def test_whatever_a_user_is_called_nobody_else_s_tasks_are_reached(alice: Client, user: str) -> None:
+async def test_no_user_id_in_a_path_reaches_another_user_s_tasks(alice: Client, user: str) -> None:
     await alice.post("/api/tasks", json={"title": "secret"})
     path = f"/api/{quote(user, safe='')}/tasks"
     for method, below in (("GET", ""), ("POST", ""), ("GET", "/1"), ("DELETE", "/1"), ("PATCH", "/1/complete")):
-        answer = await alice.request(method, path + below, json={"title": "x"} if method == "POST" else None)
-        assert answer.status_code in (403, 404, 405, 422)
-        assert "secret" not in answer.text
+        response = await alice.request(method, path + below, json={"title": "x"} if method == "POST" else None)
+        assert response.status_code in (403, 404, 405, 422)
+        assert "secret" not in response.text
 
 
 @pytest.mark.parametrize(
@@ -228,36 +228,40 @@ async def test_whatever_a_user_is_called_nobody_else_s_tasks_are_reached(alice: 
         "completed=true&status=pending",
     ],
 )
-async def test_what_is_no_filter_is_invalid(alice: Client, contract: Contract, query: str) -> None:
-    assert set(faults(await alice.get(f"{contract.of_alice}?{query}"), contract)) <= {"completed", "status"}
+async def test_a_malformed_filter_is_invalid(alice: Client, contract: Contract, query: str) -> None:
+    fields = invalid_fields(await alice.get(f"{contract.alice_path}?{query}"), contract)
+    assert fields
+    assert {*fields} <= {"completed", "status"}
 
 
 @pytest.mark.parametrize("query", ["", "&", "=", "_t=1", "a[]=b", "%", "%zz", ";", "?", "x&x"])
-async def test_what_else_is_in_a_query_is_ignored(alice: Client, contract: Contract, query: str) -> None:
-    assert (await alice.get(f"{contract.of_alice}?{query}")).json() == []
+async def test_unknown_query_parameters_are_ignored(alice: Client, contract: Contract, query: str) -> None:
+    assert (await alice.get(f"{contract.alice_path}?{query}")).json() == []
 
 
 @pytest.mark.parametrize(
-    "value",
+    ("value", "code"),
     [
-        "Bearer",
-        "Bearer ",
-        "bearer x",
-        "Bearer a.b",
-        "Bearer a.b.c",
-        "Bearer " + "a" * 20_000,
-        "Basic YTpi",
-        "x",
-        "\xff",
-        "Bearer ..",
-        "Bearer \t",
-        "Bearer a b",
-        "Bearer null",
-        "Token x",
+        ("Bearer", "missing_token"),
+        ("Bearer ", "missing_token"),
+        ("bearer x", "invalid_token"),
+        ("Bearer a.b", "invalid_token"),
+        ("Bearer a.b.c", "invalid_token"),
+        ("Bearer " + "a" * 20_000, "invalid_token"),
+        ("Basic YTpi", "missing_token"),
+        ("x", "missing_token"),
+        ("\xff", "missing_token"),
+        ("Bearer ..", "invalid_token"),
+        ("Bearer \t", "missing_token"),
+        ("Bearer a b", "invalid_token"),
+        ("Bearer null", "invalid_token"),
+        ("Token x", "missing_token"),
     ],
 )
-async def test_what_is_no_token_is_401(wiring: Container, contract: Contract, value: str) -> None:
-    async with client(wiring) as anybody:
-        answer = await anybody.get(contract.of_alice, headers={b"Authorization": value.encode("latin-1")})
-    problem = is_problem(answer, 401, answer.json()["code"])
-    assert value not in json.dumps(problem)[80:] or len(value) < 7
+async def test_a_malformed_authorization_header_is_401(
+    wiring: Container, contract: Contract, value: str, code: str
+) -> None:
+    async with client(wiring) as anonymous:
+        response = await anonymous.get(contract.alice_path, headers={b"Authorization": value.encode("latin-1")})
+    assert_problem(response, 401, code)
+    assert value not in response.text or len(value) < 7

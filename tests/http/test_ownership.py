@@ -1,4 +1,4 @@
-"""Whatever Bob sends, to either contract, Alice's tasks stay unseen and unchanged, and nothing answers 5xx."""
+"""Isolation of users: no request of Bob's, on either contract, reads or changes Alice's tasks or causes a 5xx."""
 
 import json
 from typing import Any
@@ -37,16 +37,16 @@ bodies: st.SearchStrategy[dict[str, object] | None] = st.none() | st.dictionarie
 
 
 KEY = {"Idempotency-Key": "hers"}
-fields = st.sampled_from(
+header_sets = st.sampled_from(
     [{}, {"Content-Type": "application/json"}, KEY, {"If-Match": "*"}, {"If-None-Match": "*"}, {"If-Match": '"1"'}]
 )
 
-Sent = tuple[str, str, bytes | None, dict[str, str]]
+RawRequest = tuple[str, str, bytes | None, dict[str, str]]
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> Sent:
-    """A method, a path with `ID` where one of Alice's ids goes, a body, and header fields."""
+def requests(draw: st.DrawFn) -> RawRequest:
+    """Method, path (with `ID` as placeholder for the id of Alice's task), body and headers."""
     user = draw(encodings)(draw(users))
     base = draw(st.sampled_from(["/api/tasks", f"/api/{user}/tasks", f"/api//{user}/tasks", f"/API/{user}/tasks"]))
     rest = draw(
@@ -70,10 +70,10 @@ def requests(draw: st.DrawFn) -> Sent:
     body = draw(bodies)
     encoded = None if body is None else json.dumps(body).encode("utf-8", "surrogatepass")
     method = draw(st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]))
-    return method, base + rest + ("" if "?" in rest else query), encoded, draw(fields)
+    return method, base + rest + ("" if "?" in rest else query), encoded, draw(header_sets)
 
 
-async def _unharmed(wiring: Container, sent: list[Sent]) -> None:
+async def _check_isolation(wiring: Container, sent: list[RawRequest]) -> None:
     known = {"token of alice": UserId("alice"), "token of bob": UserId("bob")}
     wiring.identity.override(Object(InMemoryIdentityProvider(known)))
     async with client(wiring) as web:
@@ -82,28 +82,28 @@ async def _unharmed(wiring: Container, sent: list[Sent]) -> None:
             await web.post("/api/tasks", json={"title": PRIVATE, "description": PRIVATE}, headers={**hers, **KEY})
         ).json()
         before = (await web.get("/api/tasks", headers=hers)).json()
-        for method, path, body, more in sent:
-            address = path.replace("ID", str(task["id"]))
-            answer = await web.request(method, address, content=body, headers={**his, **more})
-            assert answer.status_code < 500
-            assert PRIVATE not in answer.text
-            if answer.status_code < 300 and answer.content:
-                shown = answer.json()
-                for one in shown if isinstance(shown, list) else [shown]:
-                    assert one["user_id"] == "bob"
+        for method, path, body, headers in sent:
+            url = path.replace("ID", str(task["id"]))
+            response = await web.request(method, url, content=body, headers={**his, **headers})
+            assert response.status_code < 500
+            assert PRIVATE not in response.text
+            if response.status_code < 300 and response.content:
+                content = response.json()
+                for returned in content if isinstance(content, list) else [content]:
+                    assert returned["user_id"] == "bob"
         assert (await web.get("/api/tasks", headers=hers)).json() == before
         assert (await web.get(f"/api/tasks/{task['id']}", headers=hers)).json() == task
 
 
 @given(sent=st.lists(requests(), min_size=1, max_size=8))
 @settings(deadline=None, max_examples=100)
-async def test_bob_reaches_nothing_of_alice(sent: list[Sent]) -> None:
-    await _unharmed(container(), sent)
+async def test_bob_cannot_read_or_change_alice_s_tasks(sent: list[RawRequest]) -> None:
+    await _check_isolation(container(), sent)
 
 
 @given(sent=st.lists(requests(), min_size=1, max_size=8))
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_bob_reaches_nothing_of_alice_in_postgresql(pool: Pool, sent: list[Sent]) -> None:
+async def test_bob_cannot_read_or_change_alice_s_tasks_in_postgresql(pool: Pool, sent: list[RawRequest]) -> None:
     wiring = container()
     wiring.tasks.override(Object(SqlModelTaskRepository(pool)))
-    await _unharmed(wiring, sent)
+    await _check_isolation(wiring, sent)

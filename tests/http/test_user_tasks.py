@@ -1,38 +1,38 @@
-"""What only `/api/{user_id}/tasks` says."""
+"""Behaviour specific to the contract `/api/{user_id}/tasks`."""
 
 from urllib.parse import quote
 
 import httpx2
 import pytest
 
-from tests.http.conftest import bearer, client, container, is_problem
+from tests.http.conftest import assert_problem, bearer, client, container
 
 Client = httpx2.AsyncClient
 
 
 @pytest.mark.parametrize("empty", [{}, {"content": b"", "headers": {"Content-Type": "application/json"}}, {"json": {}}])
-async def test_complete_without_a_body_completes_and_may_be_repeated(alice: Client, empty: dict[str, object]) -> None:
+async def test_complete_without_a_body_is_idempotent(alice: Client, empty: dict[str, object]) -> None:
     task = (await alice.post("/api/alice/tasks", json={"title": "Buy milk"})).json()
-    address = f"/api/alice/tasks/{task['id']}/complete"
-    first, second = [await alice.patch(address, **empty) for _ in range(2)]  # type: ignore[arg-type]
+    path = f"/api/alice/tasks/{task['id']}/complete"
+    first, second = [await alice.patch(path, **empty) for _ in range(2)]  # type: ignore[arg-type]
     assert first.json()["completed"] is True
     assert second.json() == first.json()
 
 
-async def test_complete_toggles_where_the_deployment_says_so() -> None:
+async def test_complete_toggles_if_so_configured() -> None:
     async with client(container(complete_toggles=True), **bearer("alice")) as alice:
         task = (await alice.post("/api/alice/tasks", json={"title": "Buy milk"})).json()
-        address = f"/api/alice/tasks/{task['id']}/complete"
-        assert [(await alice.patch(address)).json()["completed"] for _ in range(2)] == [True, False]
-        assert (await alice.patch(address, json={"completed": False})).json()["completed"] is False
+        path = f"/api/alice/tasks/{task['id']}/complete"
+        assert [(await alice.patch(path)).json()["completed"] for _ in range(2)] == [True, False]
+        assert (await alice.patch(path, json={"completed": False})).json()["completed"] is False
 
 
 @pytest.mark.parametrize(
     "claimed", ["bob", "Alice", "alice%20", "ALICE", "%61lice%00", "alice;", "*", "1", "%F0%9F%98%80"]
 )
-async def test_another_user_s_address_is_403_whatever_is_asked_for(alice: Client, claimed: str) -> None:
+async def test_every_request_to_another_user_s_path_is_403(alice: Client, claimed: str) -> None:
     tasks = f"/api/{claimed}/tasks"
-    for answer in (
+    for response in (
         await alice.get(tasks),
         await alice.get(f"{tasks}?status=nonsense"),
         await alice.post(tasks, json={"title": "x"}),
@@ -44,21 +44,21 @@ async def test_another_user_s_address_is_403_whatever_is_asked_for(alice: Client
         await alice.patch(f"{tasks}/1/complete"),
         await alice.delete(f"{tasks}/1"),
     ):
-        problem = is_problem(answer, 403, "not_yours")
-        assert "token" not in answer.text.lower()
+        problem = assert_problem(response, 403, "not_yours")
+        assert "token" not in response.text.lower()
         assert claimed not in problem["detail"]
 
 
 @pytest.mark.parametrize("user", ["alice", "José", "a b", "日本語", "a%b", "a?b#c", "tasks", "😀" * 255, "o'neill"])
-async def test_any_user_id_can_be_in_an_address(user: str) -> None:
+async def test_any_user_id_works_in_a_path(user: str) -> None:
     async with client(container(), **bearer(user)) as me:
         tasks = f"/api/{quote(user, safe='')}/tasks"
-        answer = await me.post(tasks, json={"title": "Buy milk"})
-        assert answer.status_code == 201
-        assert answer.json()["user_id"] == user
-        assert answer.headers["location"] == f"{tasks}/{answer.json()['id']}"
-        assert (await me.get(answer.headers["location"])).json() == answer.json()
-        assert (await me.get(tasks)).json() == [answer.json()]
+        response = await me.post(tasks, json={"title": "Buy milk"})
+        assert response.status_code == 201
+        assert response.json()["user_id"] == user
+        assert response.headers["location"] == f"{tasks}/{response.json()['id']}"
+        assert (await me.get(response.headers["location"])).json() == response.json()
+        assert (await me.get(tasks)).json() == [response.json()]
 
 
 async def test_both_contracts_show_the_same_tasks(alice: Client) -> None:
@@ -68,7 +68,9 @@ async def test_both_contracts_show_the_same_tasks(alice: Client) -> None:
     assert (await alice.get(f"/api/alice/tasks/{first['id']}")).json() == first
 
 
-async def test_what_was_stored_with_the_wider_limits_can_be_read_by_the_narrower_contract(alice: Client) -> None:
+async def test_tasks_beyond_the_stricter_limits_can_be_read_and_completed_through_the_stricter_contract(
+    alice: Client,
+) -> None:
     long = (await alice.post("/api/alice/tasks", json={"title": "x" * 255, "description": "y" * 5000})).json()
     assert (await alice.get(f"/api/tasks/{long['id']}")).json() == long
     assert (await alice.patch(f"/api/tasks/{long['id']}", json={"completed": True})).status_code == 200

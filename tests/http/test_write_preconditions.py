@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from tests.http.conftest import Contract, faults, is_problem
+from tests.http.conftest import Contract, assert_problem, invalid_fields
 
 Client = httpx2.AsyncClient
 
@@ -13,7 +13,7 @@ WRITES += [("DELETE", "", None)]
 
 async def created(client: Client, contract: Contract) -> tuple[str, str]:
     """The URL and the ETag of a new task."""
-    response = (await client.post(contract.of_alice, json={"title": "Buy milk"})).raise_for_status()
+    response = (await client.post(contract.alice_path, json={"title": "Buy milk"})).raise_for_status()
     return response.headers["location"], response.headers["etag"]
 
 
@@ -24,7 +24,7 @@ async def test_a_star_or_the_current_etag_prevents_the_write(
     url, etag = await created(alice, contract)
     for field in ("*", etag, f"W/{etag}", f'"other", {etag}'):
         response = await alice.request(method, url + path, json=body, headers={"If-None-Match": field})
-        is_problem(response, 412, "task_changed")
+        assert_problem(response, 412, "task_changed")
     assert (await alice.get(url)).headers["etag"] == etag
 
 
@@ -43,12 +43,12 @@ async def test_both_preconditions_must_hold(
 ) -> None:
     url, etag = await created(alice, contract)
     for headers in ({"If-None-Match": etag, "If-Match": etag}, {"If-None-Match": '"1"', "If-Match": '"2"'}):
-        is_problem(await alice.request(method, url + path, json=body, headers=headers), 412, "task_changed")
+        assert_problem(await alice.request(method, url + path, json=body, headers=headers), 412, "task_changed")
 
 
 async def test_a_missing_task_is_404_and_a_malformed_list_is_invalid(alice: Client, contract: Contract) -> None:
-    response = await alice.put(f"{contract.of_alice}/7", json={}, headers={"If-None-Match": "*"})
-    is_problem(response, 404, "task_not_found")
+    response = await alice.put(f"{contract.alice_path}/7", json={}, headers={"If-None-Match": "*"})
+    assert_problem(response, 404, "task_not_found")
     url, _ = await created(alice, contract)
     response = await alice.put(url, json={}, headers={"If-None-Match": "abc"})
-    assert faults(response, contract) == ["If-None-Match"]
+    assert invalid_fields(response, contract) == ["If-None-Match"]

@@ -1,4 +1,4 @@
-"""The same operations by Litestar, msgspec and asyncpg: its own JWT middleware, a pool, plain SQL."""
+"""The same operations with Litestar, msgspec and asyncpg: its own JWT middleware, a pool, plain SQL."""
 
 import os
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def create_task(data: NewTask, pool: Pool, request: Request[str, Token, St
 
 @put("/api/tasks/{task_id:int}")
 async def edit_task(task_id: TaskId, data: Changes, pool: Pool, request: Request[str, Token, State]) -> Task:
-    """What is sent is changed, the rest stays; null clears the description."""
+    """Changes the given fields; null clears the description."""
     edit = f"""UPDATE tasks SET title = coalesce($3, title), completed = coalesce($4, completed),
         description = CASE WHEN $5 THEN $6 ELSE description END, updated_at = now()
         WHERE user_id = $1 AND id = $2 RETURNING {COLUMNS}"""
@@ -102,7 +102,7 @@ async def user_of(token: Token, _connection: Any) -> str:
 
 @asynccontextmanager
 async def connected(app: Litestar) -> AsyncIterator[None]:
-    async with asyncpg.create_pool() as pool:  # of 10; where to is in PGHOST, PGPORT, PGUSER, PGDATABASE
+    async with asyncpg.create_pool() as pool:  # 10 connections; the address is in PGHOST, PGPORT, PGUSER, PGDATABASE
         app.state.pool = pool
         yield
 

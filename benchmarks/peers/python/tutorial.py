@@ -1,4 +1,4 @@
-"""The same operations the tutorial's way: FastAPI and SQLModel, `def` routes, a sync session for each request."""
+"""The same operations as in the tutorials: FastAPI and SQLModel, `def` routes, a sync session for each request."""
 
 import os
 from collections.abc import Iterator

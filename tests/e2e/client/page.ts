@@ -1,19 +1,19 @@
-// The page of the client's README, in a browser and on another origin than the API.
+// The example of the client's README, in a browser and on another origin than the API.
 import { createTasksClient } from "tasks-client"
 
-export async function day(baseUrl: string) {
-  let kept: string | undefined
+export async function useClient(baseUrl: string) {
+  let cached: string | undefined
   let tokens = 0
   const tasks = createTasksClient({
     baseUrl,
     async getToken(expired) {
-      if (!kept || kept === expired) {
-        const answer = await fetch("/api/auth/token", { credentials: "include" })
-        if (!answer.ok) throw new Error("Nobody is signed in")
-        kept = (await answer.json()).token as string
+      if (!cached || cached === expired) {
+        const response = await fetch("/api/auth/token", { credentials: "include" })
+        if (!response.ok) throw new Error("Nobody is signed in")
+        cached = (await response.json()).token as string
         tokens++
       }
-      return kept
+      return cached
     },
   })
   const { data: created, error } = await tasks.POST("/api/tasks", { body: { title: "Buy milk" } })

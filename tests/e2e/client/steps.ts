@@ -1,38 +1,38 @@
-// What a frontend does with the typed client. `node steps.js STEP GIVEN-AS-JSON` prints what came of it, as JSON.
+// Steps that a frontend takes with the typed client. `node steps.js STEP ARGUMENTS-AS-JSON` prints the result as JSON.
 import { createTasksClient, type Problem, type Task } from "tasks-client"
 
 declare const process: { argv: string[] }
 
-interface Given {
+interface Arguments {
   api: string
-  tokens: [string, ...string[]] // handed out one after the other, the last one for ever
+  tokens: [string, ...string[]] // returned one after the other; the last one is repeated
   user: string
   id: number
 }
 
-interface Answered {
+interface Result {
   data?: unknown
   error?: unknown
   response: Response
 }
 
 const [, , step = "", argument = ""] = process.argv
-const given: Given = JSON.parse(argument)
-const asked: (string | null)[] = []
+const args: Arguments = JSON.parse(argument)
+const tokenRequests: (string | null)[] = []
 const api = createTasksClient({
-  baseUrl: given.api,
+  baseUrl: args.api,
   async getToken(expired) {
-    asked.push(expired ?? null)
-    return given.tokens[asked.length - 1] ?? given.tokens.at(-1) ?? ""
+    tokenRequests.push(expired ?? null)
+    return args.tokens[tokenRequests.length - 1] ?? args.tokens.at(-1) ?? ""
   },
 })
-const seen = ({ response, data, error }: Answered) => ({ status: response.status, data, error })
+const outcome = ({ response, data, error }: Result) => ({ status: response.status, data, error })
 
-/** The one thing that a page has to tell apart. */
-function said(problem: Problem): string {
+/** Distinguishes errors by their code. */
+function message(problem: Problem): string {
   switch (problem.code) {
     case "task_not_found":
-      return "It is gone."
+      return "This task no longer exists."
     case "invalid_input":
       return (problem.errors ?? []).map(({ field, message }) => `${field} ${message}`).join()
     default:
@@ -42,45 +42,45 @@ function said(problem: Problem): string {
 
 async function session() {
   const created = await api.POST("/api/tasks", { body: { title: "Buy milk", description: null, status: "incomplete" } })
-  if (created.error) throw new Error(said(created.error))
+  if (created.error) throw new Error(message(created.error))
   const params = { path: { id: created.data.id } }
   const listed = await api.GET("/api/tasks", { params: { query: { status: "pending" } } })
   const open: Task[] = listed.data ?? []
   const invalid = await api.POST("/api/tasks", { body: { title: "" } })
   return {
-    created: seen(created),
+    created: outcome(created),
     listed: open.map(({ id }) => id),
-    got: seen(await api.GET("/api/tasks/{id}", { params })),
-    put: seen(await api.PUT("/api/tasks/{id}", { params, body: { title: "Buy tea" } })),
-    patched: seen(await api.PATCH("/api/tasks/{id}", { params, body: { description: "Green" } })),
-    completed: seen(await api.PATCH("/api/tasks/{id}/complete", { params, body: { completed: true } })),
-    toggled: seen(await api.PATCH("/api/tasks/{id}/complete", { params })),
-    invalid: { ...seen(invalid), said: invalid.error && said(invalid.error) },
-    deleted: seen(await api.DELETE("/api/tasks/{id}", { params })),
-    gone: seen(await api.DELETE("/api/tasks/{id}", { params })),
+    got: outcome(await api.GET("/api/tasks/{id}", { params })),
+    put: outcome(await api.PUT("/api/tasks/{id}", { params, body: { title: "Buy tea" } })),
+    patched: outcome(await api.PATCH("/api/tasks/{id}", { params, body: { description: "Green" } })),
+    completed: outcome(await api.PATCH("/api/tasks/{id}/complete", { params, body: { completed: true } })),
+    toggled: outcome(await api.PATCH("/api/tasks/{id}/complete", { params })),
+    invalid: { ...outcome(invalid), message: invalid.error && message(invalid.error) },
+    deleted: outcome(await api.DELETE("/api/tasks/{id}", { params })),
+    gone: outcome(await api.DELETE("/api/tasks/{id}", { params })),
   }
 }
 
 async function sessionOfUser() {
-  const path = { user_id: given.user }
+  const path = { user_id: args.user }
   const created = await api.POST("/api/{user_id}/tasks", { params: { path }, body: { title: "Buy milk" } })
-  if (created.error) throw new Error(said(created.error))
+  if (created.error) throw new Error(message(created.error))
   const params = { path: { ...path, id: created.data.id } }
   const listed = await api.GET("/api/{user_id}/tasks", { params: { path, query: { completed: "false" } } })
   const open: Task[] = listed.data ?? []
   const invalid = await api.POST("/api/{user_id}/tasks", { params: { path }, body: { title: "" } })
   return {
-    created: seen(created),
+    created: outcome(created),
     listed: open.map(({ id }) => id),
-    got: seen(await api.GET("/api/{user_id}/tasks/{id}", { params })),
-    put: seen(await api.PUT("/api/{user_id}/tasks/{id}", { params, body: { title: "Buy tea" } })),
-    patched: seen(await api.PATCH("/api/{user_id}/tasks/{id}", { params, body: { description: "Green" } })),
-    completed: seen(await api.PATCH("/api/{user_id}/tasks/{id}/complete", { params })),
-    toggled: seen(await api.PATCH("/api/{user_id}/tasks/{id}/complete", { params, body: { status: "incomplete" } })),
-    invalid: { ...seen(invalid), said: invalid.error && said(invalid.error) },
-    deleted: seen(await api.DELETE("/api/{user_id}/tasks/{id}", { params })),
-    gone: seen(await api.DELETE("/api/{user_id}/tasks/{id}", { params })),
-    foreign: seen(await api.GET("/api/{user_id}/tasks", { params: { path: { user_id: "somebody-else" } } })),
+    got: outcome(await api.GET("/api/{user_id}/tasks/{id}", { params })),
+    put: outcome(await api.PUT("/api/{user_id}/tasks/{id}", { params, body: { title: "Buy tea" } })),
+    patched: outcome(await api.PATCH("/api/{user_id}/tasks/{id}", { params, body: { description: "Green" } })),
+    completed: outcome(await api.PATCH("/api/{user_id}/tasks/{id}/complete", { params })),
+    toggled: outcome(await api.PATCH("/api/{user_id}/tasks/{id}/complete", { params, body: { status: "incomplete" } })),
+    invalid: { ...outcome(invalid), message: invalid.error && message(invalid.error) },
+    deleted: outcome(await api.DELETE("/api/{user_id}/tasks/{id}", { params })),
+    gone: outcome(await api.DELETE("/api/{user_id}/tasks/{id}", { params })),
+    foreign: outcome(await api.GET("/api/{user_id}/tasks", { params: { path: { user_id: "somebody-else" } } })),
   }
 }
 
@@ -96,35 +96,35 @@ async function pages() {
   return read
 }
 
-async function patchSeen() {
+async function patchIfMatch() {
   const { response } = await api.GET("/api/tasks/{id}", { params })
   const header = { "If-Match": response.headers.get("ETag") ?? "" }
   return api.PATCH("/api/tasks/{id}", { params: { ...params, header }, body: { description: "Green" } })
 }
 
-const params = { path: { id: given.id } }
-const paramsOfUser = { path: { id: given.id, user_id: given.user } }
-const single: Record<string, () => Promise<Answered>> = {
+const params = { path: { id: args.id } }
+const paramsOfUser = { path: { id: args.id, user_id: args.user } }
+const single: Record<string, () => Promise<Result>> = {
   create: () => api.POST("/api/tasks", { body: { title: "Buy milk" } }),
   createWithKey: () => api.POST("/api/tasks", { body: { title: "Buy milk" }, headers: { "Idempotency-Key": "mine" } }),
   list: () => api.GET("/api/tasks"),
-  listImpatiently: () => api.GET("/api/tasks", { signal: AbortSignal.timeout(1500) }),
-  listOfUser: () => api.GET("/api/{user_id}/tasks", { params: { path: { user_id: given.user } } }),
+  listWithTimeout: () => api.GET("/api/tasks", { signal: AbortSignal.timeout(1500) }),
+  listOfUser: () => api.GET("/api/{user_id}/tasks", { params: { path: { user_id: args.user } } }),
   put: () => api.PUT("/api/tasks/{id}", { params, body: { title: "Buy tea" } }),
   patch: () => api.PATCH("/api/tasks/{id}", { params, body: { description: "Green" } }),
-  patchSeen,
+  patchIfMatch,
   complete: () => api.PATCH("/api/tasks/{id}/complete", { params, body: { status: "complete" } }),
   toggle: () => api.PATCH("/api/tasks/{id}/complete", { params }),
-  toggleByNothing: () => api.PATCH("/api/tasks/{id}/complete", { params, body: {} }),
+  toggleWithEmptyBody: () => api.PATCH("/api/tasks/{id}/complete", { params, body: {} }),
   completeOfUser: () => api.PATCH("/api/{user_id}/tasks/{id}/complete", { params: paramsOfUser }),
   remove: () => api.DELETE("/api/tasks/{id}", { params }),
 }
 
-async function once(call: () => Promise<Answered>) {
+async function once(call: () => Promise<Result>) {
   try {
-    return { ...seen(await call()), asked }
+    return { ...outcome(await call()), tokenRequests }
   } catch (failure) {
-    return { failed: failure instanceof Error ? failure.name : String(failure), asked }
+    return { failed: failure instanceof Error ? failure.name : String(failure), tokenRequests }
   }
 }
 

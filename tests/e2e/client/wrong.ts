@@ -1,4 +1,4 @@
-// Mistakes that must not compile: tsc complains of every `@ts-expect-error` that stands above none. Never run.
+// Mistakes that must not compile: tsc reports every `@ts-expect-error` that is above none. Never run.
 import { createTasksClient, type Problem, type Task } from "tasks-client"
 
 const api = createTasksClient({ baseUrl: "", getToken: () => "" })
@@ -14,15 +14,15 @@ export async function wrongNames(task: Task) {
   await api.PATCH("/api/tasks/{id}", { params, body: { priority: 1 } })
   // @ts-expect-error: the field is called completed
   await api.PATCH("/api/{user_id}/tasks/{id}/complete", { params: ofUser, body: { done: true } })
-  // @ts-expect-error: there is no such address
+  // @ts-expect-error: there is no such path
   await api.GET("/api/todos")
-  // @ts-expect-error: this address takes no DELETE
+  // @ts-expect-error: this path has no DELETE
   await api.DELETE("/api/tasks", { params })
   // @ts-expect-error: the parameter is called status
   await api.GET("/api/tasks", { params: { query: { state: "pending" } } })
-  // @ts-expect-error: the address needs an id
+  // @ts-expect-error: the path needs an id
   await api.GET("/api/tasks/{id}")
-  // @ts-expect-error: the address needs a user
+  // @ts-expect-error: the path needs a user
   await api.GET("/api/{user_id}/tasks/{id}", { params })
   // @ts-expect-error: times are in created_at
   return task.createdAt
@@ -50,5 +50,5 @@ export async function wrongValues(task: Task, problem: Problem) {
   return data.title
 }
 
-// @ts-expect-error: without tokens nobody is let in
+// @ts-expect-error: getToken is required
 createTasksClient({ baseUrl: "" })

@@ -1,4 +1,4 @@
-"""One owner with very many tasks asks for all of them, while others go on asking for little."""
+"""Effect of one very long list on the latency of other requests, and on memory."""
 
 import tempfile
 import threading
@@ -11,28 +11,28 @@ import httpx2
 
 from benchmarks import accounting, report
 from benchmarks.data import Database, Owner
-from benchmarks.load import Answered, load, write_callers
-from benchmarks.servers import Position, Server, serving
+from benchmarks.load import LoadResult, load, write_callers
+from benchmarks.servers import DatabaseAddress, ServerProcess, serving
 from benchmarks.tokens import Issuer
 
 TASKS = 100_000
 SECONDS = 6
 LONGEST_STALL = 20  # milliseconds
-MOST_GROWN = 8  # MiB
-_OWNER = "hoarder"
+MOST_GROWTH = 8  # MiB
+_OWNER = "owner-of-many"
 
 
 @dataclass(frozen=True, slots=True)
 class LongList:
-    """`seconds` for all of it and `megabytes` of JSON, each time; `grown` is MiB of memory at the peak beyond what was
-    resident before. What others see: alone, and meanwhile."""
+    """`seconds` and `megabytes` of one list; `growth` is the peak of resident memory above the value before, in MiB.
+    The load by another user is measured `alone` and during the lists (`meanwhile`)."""
 
     lists: int
     seconds: float
     megabytes: float
-    grown: float
-    alone: Answered
-    meanwhile: Answered
+    growth: float
+    alone: LoadResult
+    meanwhile: LoadResult
 
 
 def measure(database: Database, owners: Mapping[str, Sequence[Owner]], issuer: Issuer) -> LongList:
@@ -41,7 +41,7 @@ def measure(database: Database, owners: Mapping[str, Sequence[Owner]], issuer: I
     database.settle()
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        serving("ours", Position(database.name, database.socket), issuer) as server,
+        serving("ours", DatabaseAddress(database.name, database.socket), issuer) as server,
     ):
         callers = Path(folder) / "callers"
         write_callers(callers, owners, issuer, "HS256")
@@ -50,21 +50,21 @@ def measure(database: Database, owners: Mapping[str, Sequence[Owner]], issuer: I
         return _meanwhile(server, callers, issuer.token(_OWNER), alone)
 
 
-def _meanwhile(server: Server, callers: Path, token: str, alone: Answered) -> LongList:
+def _meanwhile(server: ServerProcess, callers: Path, token: str, alone: LoadResult) -> LongList:
     before = accounting.memory(server.process)
-    accounting.forget_peak(server.process)
+    accounting.reset_peak(server.process)
     reader = _Reader(f"{server.url}/api/tasks", token)
     reader.start()
     meanwhile = load(server.url, "get", callers, connections=1, seconds=SECONDS)
     reader.stop()
-    grown = accounting.peak(server.process) - before
+    growth = accounting.peak(server.process) - before
     if not reader.taken:
-        raise RuntimeError("the long list was never answered")
-    return LongList(len(reader.taken), min(reader.taken), reader.size / 1e6, grown, alone, meanwhile)
+        raise RuntimeError("no response with the long list was received")
+    return LongList(len(reader.taken), min(reader.taken), reader.size / 1e6, growth, alone, meanwhile)
 
 
 class _Reader(threading.Thread):
-    """Asks for the long list again and again, and reads it as fast as it comes."""
+    """Requests the long list repeatedly, and reads it as fast as possible."""
 
     def __init__(self, url: str, token: str) -> None:
         super().__init__(daemon=True)
@@ -77,9 +77,9 @@ class _Reader(threading.Thread):
         with httpx2.Client(headers=self._headers, timeout=60, trust_env=False) as client:
             while not self._stopping.is_set():
                 started = perf_counter()
-                with client.stream("GET", self._url) as answer:
-                    answer.raise_for_status()
-                    self.size = sum(len(part) for part in answer.iter_raw())
+                with client.stream("GET", self._url) as response:
+                    response.raise_for_status()
+                    self.size = sum(len(part) for part in response.iter_raw())
                 self.taken.append(perf_counter() - started)
 
     def stop(self) -> None:
@@ -88,22 +88,22 @@ class _Reader(threading.Thread):
 
 
 def text(long: LongList) -> str:
-    """In Markdown."""
+    """The results as Markdown."""
     rows = [
-        [name, f"{seen.requests / seen.seconds:.0f}", f"{seen.p50:.2f}", f"{seen.p99:.2f}", f"{seen.slowest:.1f}"]
-        for name, seen in (("alone", long.alone), ("meanwhile", long.meanwhile))
+        [name, f"{load_.requests / load_.seconds:.0f}", f"{load_.p50:.2f}", f"{load_.p99:.2f}", f"{load_.slowest:.1f}"]
+        for name, load_ in (("alone", long.alone), ("meanwhile", long.meanwhile))
     ]
-    stall, grown = long.meanwhile.slowest, long.grown
+    stall, growth = long.meanwhile.slowest, long.growth
     return "\n".join(
         [
-            f"One owner with {TASKS:,} tasks asks for all of them, {long.lists} times in a row, while somebody else",
-            "reads one task after the other.\n",
-            f"- All of them: {long.megabytes:.1f} MB of JSON, in {long.seconds:.2f} s.",
-            f"- Memory at the peak, beyond what was resident before: {grown:.1f} MiB"
-            f" (target {MOST_GROWN}: {_verdict(grown <= MOST_GROWN)}).",
-            f"- The longest that the other had to wait: {stall:.1f} ms"
+            f"One user with {TASKS:,} tasks lists all of them, {long.lists} times in a row, while another user",
+            "reads single tasks.\n",
+            f"- The whole list: {long.megabytes:.1f} MB of JSON, in {long.seconds:.2f} s.",
+            f"- Peak memory above the resident memory before: {growth:.1f} MiB"
+            f" (target {MOST_GROWTH}: {_verdict(growth <= MOST_GROWTH)}).",
+            f"- Slowest response to the other user: {stall:.1f} ms"
             f" (target {LONGEST_STALL}: {_verdict(stall < LONGEST_STALL)}).\n",
-            report.table(["the other", "requests/s", "p50 ms", "p99 ms", "slowest ms"], rows),
+            report.table(["other user", "requests/s", "p50 ms", "p99 ms", "slowest ms"], rows),
         ]
     )
 

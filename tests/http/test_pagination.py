@@ -1,4 +1,4 @@
-"""Lists by the page, in other orders, and searched."""
+"""Keyset pagination, sorting and search of lists."""
 
 import base64
 from typing import Any
@@ -15,26 +15,26 @@ from domain.listing import Position, Selection, Sort
 from domain.task import Task
 from domain.values import TaskId, Title
 from entrypoints.http import cursors
-from tests.http.conftest import Contract, faults
+from tests.http.conftest import Contract, invalid_fields
 from tests.strategies import selections, tasks
 
 Client = httpx2.AsyncClient
 
 
-async def filled(client: Client, contract: Contract, *titles: str) -> None:
+async def create_tasks(client: Client, contract: Contract, *titles: str) -> None:
     for title in titles:
-        (await client.post(contract.of_alice, json={"title": title})).raise_for_status()
+        (await client.post(contract.alice_path, json={"title": title})).raise_for_status()
 
 
-async def pages(client: Client, address: str) -> list[list[str]]:
-    """The titles, page by page, by way of the links."""
+async def pages(client: Client, url: str) -> list[list[str]]:
+    """The titles of each page, following the `next` links."""
     found = []
     while True:
-        answer = (await client.get(address)).raise_for_status()
-        found.append([task["title"] for task in answer.json()])
-        if "next" not in answer.links:
+        response = (await client.get(url)).raise_for_status()
+        found.append([task["title"] for task in response.json()])
+        if "next" not in response.links:
             return found
-        address = answer.links["next"]["url"]
+        url = response.links["next"]["url"]
 
 
 @pytest.mark.parametrize(
@@ -53,38 +53,38 @@ async def pages(client: Client, address: str) -> list[list[str]]:
         ("sort=&order=&limit=&cursor=&search=", ["cabde"]),
     ],
 )
-async def test_links_lead_through_the_whole_list(
+async def test_next_links_lead_through_the_whole_list(
     alice: Client, contract: Contract, query: str, expected: list[str]
 ) -> None:
-    await filled(alice, contract, *"cabde")
-    assert ["".join(page) for page in await pages(alice, f"{contract.of_alice}?{query}")] == expected
+    await create_tasks(alice, contract, *"cabde")
+    assert ["".join(page) for page in await pages(alice, f"{contract.alice_path}?{query}")] == expected
 
 
-async def test_a_page_stays_stable_while_tasks_come_and_go(alice: Client, contract: Contract) -> None:
-    await filled(alice, contract, *"abcdef")
-    first = await alice.get(contract.of_alice, params={"limit": 2})
+async def test_pages_are_stable_while_tasks_are_created_and_deleted(alice: Client, contract: Contract) -> None:
+    await create_tasks(alice, contract, *"abcdef")
+    first = await alice.get(contract.alice_path, params={"limit": 2})
     for task in first.json():
-        await alice.delete(f"{contract.of_alice}/{task['id']}")
-    await filled(alice, contract, "g")
+        await alice.delete(f"{contract.alice_path}/{task['id']}")
+    await create_tasks(alice, contract, "g")
     assert await pages(alice, first.links["next"]["url"]) == [["c", "d"], ["e", "f"], ["g"]]
 
 
-async def test_a_link_keeps_the_filter_and_goes_to_the_same_contract(alice: Client, contract: Contract) -> None:
+async def test_a_next_link_keeps_the_filter_and_the_contract(alice: Client, contract: Contract) -> None:
     for title in "abc":
-        await alice.post(contract.of_alice, json={"title": f"{title} ü&", "completed": True})
-        await filled(alice, contract, title)
-    first = await alice.get(contract.of_alice, params={"limit": 2, "status": "completed", "search": "ü&"})
+        await alice.post(contract.alice_path, json={"title": f"{title} ü&", "completed": True})
+        await create_tasks(alice, contract, title)
+    first = await alice.get(contract.alice_path, params={"limit": 2, "status": "completed", "search": "ü&"})
     link = urlsplit(first.links["next"]["url"])
-    assert link.path == contract.of_alice
+    assert link.path == contract.alice_path
     assert {("limit", "2"), ("status", "completed"), ("search", "ü&")} < set(parse_qsl(link.query))
     assert await pages(alice, first.links["next"]["url"]) == [["c ü&"]]
 
 
-async def test_without_a_limit_a_cursor_means_all_the_rest(alice: Client, contract: Contract) -> None:
-    await filled(alice, contract, *"abcde")
-    first = await alice.get(contract.of_alice, params={"limit": 2})
+async def test_a_cursor_without_a_limit_returns_all_remaining_tasks(alice: Client, contract: Contract) -> None:
+    await create_tasks(alice, contract, *"abcde")
+    first = await alice.get(contract.alice_path, params={"limit": 2})
     cursor = dict(parse_qsl(urlsplit(first.links["next"]["url"]).query))["cursor"]
-    assert await pages(alice, f"{contract.of_alice}?{urlencode({'cursor': cursor})}") == [["c", "d", "e"]]
+    assert await pages(alice, f"{contract.alice_path}?{urlencode({'cursor': cursor})}") == [["c", "d", "e"]]
 
 
 @pytest.mark.parametrize(
@@ -97,26 +97,26 @@ async def test_without_a_limit_a_cursor_means_all_the_rest(alice: Client, contra
         *(("cursor", value) for value in ["x", "AAAA", "ü", "A" * 5000, base64.b64encode(b"x" * 40).decode()]),
     ],
 )
-async def test_a_wrong_parameter_is_named(alice: Client, contract: Contract, field: str, value: str) -> None:
-    await filled(alice, contract, "a")
-    assert faults(await alice.get(contract.of_alice, params={field: value}), contract) == [field]
+async def test_an_invalid_parameter_is_named(alice: Client, contract: Contract, field: str, value: str) -> None:
+    await create_tasks(alice, contract, "a")
+    assert invalid_fields(await alice.get(contract.alice_path, params={field: value}), contract) == [field]
 
 
-async def test_a_cursor_is_good_for_its_own_list_only(alice: Client, bob: Client, contract: Contract) -> None:
-    await filled(alice, contract, *"abc")
-    first = await alice.get(contract.of_alice, params={"limit": 1, "status": "all"})
+async def test_a_cursor_is_valid_for_its_own_query_only(alice: Client, bob: Client, contract: Contract) -> None:
+    await create_tasks(alice, contract, *"abc")
+    first = await alice.get(contract.alice_path, params={"limit": 1, "status": "all"})
     cursor = dict(parse_qsl(urlsplit(first.links["next"]["url"]).query))["cursor"]
-    assert (await alice.get(contract.of_alice, params={"limit": 3, "cursor": cursor})).status_code == 200
+    assert (await alice.get(contract.alice_path, params={"limit": 3, "cursor": cursor})).status_code == 200
     for other in ({"completed": "false"}, {"search": "b"}, {"sort": "title"}, {"order": "desc"}):
-        answer = await alice.get(contract.of_alice, params={"limit": 1, "cursor": cursor, **other})
-        assert faults(answer, contract) == ["cursor"]
-    assert (await bob.get(contract.of_bob, params={"cursor": cursor})).json() == [], (
-        "her position opens none of her tasks"
+        response = await alice.get(contract.alice_path, params={"limit": 1, "cursor": cursor, **other})
+        assert invalid_fields(response, contract) == ["cursor"]
+    assert (await bob.get(contract.bob_path, params={"cursor": cursor})).json() == [], (
+        "a cursor grants no access to another user's tasks"
     )
 
 
 @given(tasks, selections)
-def test_a_cursor_is_read_as_it_was_written(task: Task, selection: Selection) -> None:
+def test_a_cursor_round_trips(task: Task, selection: Selection) -> None:
     position = selection.position(task)
     assert cursors.read(cursors.write(position, selection), selection) == position
 
@@ -130,15 +130,15 @@ def test_a_cursor_of_another_query_is_invalid(task: Task, selection: Selection, 
 
 @given(st.data())
 @settings(suppress_health_check=list(HealthCheck))
-def test_a_cursor_that_was_changed_is_invalid_or_still_a_position(data: st.DataObject) -> None:
-    """Whatever becomes of it, the request ends as one with a valid cursor or as invalid input."""
+def test_a_tampered_cursor_is_invalid_or_a_valid_position(data: st.DataObject) -> None:
+    """Every change either is refused or leaves a cursor with a well-formed position."""
     selection = Selection(sort=Sort.TITLE)
     cursor = cursors.write(Position("a title", TaskId(7)), selection)
     at = data.draw(st.integers(0, len(cursor) - 1))
     letter = data.draw(st.sampled_from("ABCXYZabcxyz0189-_=+/ \n"))
-    for changed in (cursor[:at] + letter + cursor[at + 1 :], cursor[:at] + letter + cursor[at:], cursor[:at]):
+    for tampered in (cursor[:at] + letter + cursor[at + 1 :], cursor[:at] + letter + cursor[at:], cursor[:at]):
         try:
-            position = cursors.read(changed, selection)
+            position = cursors.read(tampered, selection)
         except InvalidValue:
             continue
         assert isinstance(position.value, Title)
@@ -149,7 +149,7 @@ def test_a_cursor_that_was_changed_is_invalid_or_still_a_position(data: st.DataO
     "position", [["\0", 7], ["x", 0], ["x", "7"], ["x", True], ["x", 1.5], ["x"], [7, 7], [None, 7]]
 )
 @pytest.mark.parametrize("sort", [Sort.TITLE, Sort.UPDATED])
-def test_a_cursor_with_a_position_that_no_task_has_is_invalid(position: list[Any], sort: Sort) -> None:
+def test_a_cursor_with_an_impossible_position_is_invalid(position: list[Any], sort: Sort) -> None:
     forged = orjson.dumps([None, None, sort.value, False, *position])
     with pytest.raises(InvalidValue):
         cursors.read(base64.urlsafe_b64encode(forged).rstrip(b"=").decode(), Selection(sort=sort))

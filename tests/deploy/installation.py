@@ -1,4 +1,4 @@
-"""An installation as README.md describes it, in an environment of its own."""
+"""A production install, as the documentation describes it, in a separate virtual environment."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def install(folder: Path) -> None:
-    """Makes `.venv` in the folder, with what production needs and nothing else."""
+    """Creates `.venv` in the folder with the production requirements only."""
     subprocess.run([sys.executable, "-m", "venv", str(folder / ".venv")], check=True)
     _pip(folder, "install", "--require-hashes", "-r", "requirements.txt")
     _pip(folder, "install", "--no-deps", ".")
@@ -22,8 +22,8 @@ def _pip(folder: Path, *arguments: str) -> None:
 
 
 def packages(folder: Path) -> set[str]:
-    """The names of all that is installed, as requirement files spell them."""
-    program = "from importlib.metadata import distributions\nfor each in distributions(): print(each.name)"
+    """Names of the installed packages, normalised as in requirement files."""
+    program = "from importlib.metadata import distributions\nfor package in distributions(): print(package.name)"
     command = [str(folder / ".venv/bin/python"), "-I", "-c", program]
     names = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return {*names.lower().replace("_", "-").split()}

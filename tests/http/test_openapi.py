@@ -1,4 +1,4 @@
-"""The OpenAPI document, and the page that shows it."""
+"""The OpenAPI document and the documentation page."""
 
 import json
 from datetime import datetime
@@ -17,29 +17,34 @@ DOCUMENT = create(container()).openapi()
 OPERATIONS = [
     (path, method, operation) for path, methods in DOCUMENT["paths"].items() for method, operation in methods.items()
 ]
-OF_TASKS = [(path, method, operation) for path, method, operation in OPERATIONS if path.startswith("/api/")]
+TASK_OPERATIONS = [(path, method, operation) for path, method, operation in OPERATIONS if path.startswith("/api/")]
 
 
-def named(operations: list[tuple[str, str, Any]]) -> pytest.MarkDecorator:
+def each_of(operations: list[tuple[str, str, Any]]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         ("path", "method", "operation"), operations, ids=[operation["operationId"] for _, _, operation in operations]
     )
 
 
 def test_operation_ids_are_stable() -> None:
-    of_tasks = {"create_task", "list_tasks", "get_task", "put_task", "patch_task", "complete_task", "delete_task"}
-    of_users = {name.replace("task", "user_task") for name in of_tasks}
-    assert {operation["operationId"] for _, _, operation in OPERATIONS} == {*of_tasks, *of_users, "alive", "ready"}
+    first_contract = {"create_task", "list_tasks", "get_task", "put_task", "patch_task", "complete_task", "delete_task"}
+    second_contract = {name.replace("task", "user_task") for name in first_contract}
+    assert {operation["operationId"] for _, _, operation in OPERATIONS} == {
+        *first_contract,
+        *second_contract,
+        "alive",
+        "ready",
+    }
 
 
-@named(OF_TASKS)
-def test_every_operation_on_tasks_wants_the_bearer_token(path: str, method: str, operation: dict[str, Any]) -> None:
+@each_of(TASK_OPERATIONS)
+def test_every_operation_on_tasks_requires_a_bearer_token(path: str, method: str, operation: dict[str, Any]) -> None:
     assert operation["security"] == [{"bearer": []}]
     assert DOCUMENT["components"]["securitySchemes"]["bearer"]["bearerFormat"] == "JWT"
 
 
-@named(OF_TASKS)
-def test_every_error_is_documented_with_one_schema(path: str, method: str, operation: dict[str, Any]) -> None:
+@each_of(TASK_OPERATIONS)
+def test_every_error_is_documented_with_the_problem_schema(path: str, method: str, operation: dict[str, Any]) -> None:
     statuses = {int(status) for status in operation["responses"]}
     assert {401, 500, 503} <= statuses
     first_contract = path.startswith("/api/tasks")
@@ -54,20 +59,20 @@ def test_every_error_is_documented_with_one_schema(path: str, method: str, opera
                 assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
 
 
-@named(OPERATIONS)
-def test_every_operation_is_explained(path: str, method: str, operation: dict[str, Any]) -> None:
+@each_of(OPERATIONS)
+def test_every_operation_has_a_summary_and_a_tag(path: str, method: str, operation: dict[str, Any]) -> None:
     assert operation["summary"]
     assert operation["tags"]
 
 
-def test_every_schema_that_is_named_is_there_and_used() -> None:
+def test_every_schema_is_referenced() -> None:
     text = json.dumps(DOCUMENT)
     for name in DOCUMENT["components"]["schemas"]:
         assert f'"#/components/schemas/{name}"' in text
     assert "HTTPValidationError" not in text
 
 
-def test_limits_are_those_of_each_contract() -> None:
+def test_schemas_state_the_limits_of_their_contract() -> None:
     schemas = DOCUMENT["components"]["schemas"]
     assert schemas["NewTask"]["properties"]["title"]["maxLength"] == 200
     assert schemas["NewUserTask"]["properties"]["title"]["maxLength"] == 255
@@ -75,15 +80,15 @@ def test_limits_are_those_of_each_contract() -> None:
     assert "required" not in schemas["TaskChanges"]
 
 
-def test_every_code_is_described() -> None:
-    described = DOCUMENT["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
-    assert {"task_not_found", "not_found", "expired_token", "storage_unavailable", "internal_error"} <= {*described}
-    assert len(described) == len({*described}) > 14
+def test_error_codes_are_documented() -> None:
+    documented = DOCUMENT["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert {"task_not_found", "not_found", "expired_token", "storage_unavailable", "internal_error"} <= {*documented}
+    assert len(documented) == len({*documented}) > 14
 
 
-def test_the_typescript_client_is_made_from_this_description() -> None:
+def test_the_openapi_document_of_the_typescript_client_is_current() -> None:
     committed = Path(__file__).parents[2] / "clients/typescript/openapi.json"
-    assert json.loads(committed.read_text()) == DOCUMENT, "renew it with `make client`"
+    assert json.loads(committed.read_text()) == DOCUMENT, "outdated: run `make client`"
 
 
 def test_tasks_and_inputs_have_examples() -> None:
@@ -93,41 +98,43 @@ def test_tasks_and_inputs_have_examples() -> None:
             assert "examples" in schema or schema["type"] == "array", (name, field)
 
 
-@named(OF_TASKS)
-async def test_an_answer_is_exactly_what_is_documented(
+@each_of(TASK_OPERATIONS)
+async def test_a_response_matches_its_documented_schema_exactly(
     alice: httpx2.AsyncClient, path: str, method: str, operation: dict[str, Any]
 ) -> None:
-    """Answers are rendered without the models that describe them; this holds the two together."""
+    """Responses are rendered without the documented models, so nothing else keeps the two consistent."""
     task = (await alice.post("/api/tasks", json={"title": "Buy milk", "description": "Two litres"})).json()
-    address = path.replace("{user_id}", "alice").replace("{id}", str(task["id"]))
+    url = path.replace("{user_id}", "alice").replace("{id}", str(task["id"]))
     body = {"title": "Buy bread"} if method in ("post", "put") else {"completed": True} if method == "patch" else None
-    answer = await alice.request(method, address, json=body)
-    [(status, documented)] = [(int(status), said) for status, said in operation["responses"].items() if status < "300"]
-    assert answer.status_code == status
+    response = await alice.request(method, url, json=body)
+    [(status, documented)] = [
+        (int(status), response) for status, response in operation["responses"].items() if status < "300"
+    ]
+    assert response.status_code == status
     if "content" not in documented:
-        assert answer.content == b""
+        assert response.content == b""
         return
     one = {"$ref": "#/components/schemas/TaskBody"}
     several = documented["content"]["application/json"]["schema"].get("items") == one
     assert several or documented["content"]["application/json"]["schema"] == one
-    tasks = TypeAdapter(list[TaskBody] if several else TaskBody).validate_json(answer.content, strict=True)
+    tasks = TypeAdapter(list[TaskBody] if several else TaskBody).validate_json(response.content, strict=True)
     schema = DOCUMENT["components"]["schemas"]["TaskBody"]
-    for sent in answer.json() if several else [answer.json()]:
+    for sent in response.json() if several else [response.json()]:
         assert list(sent) == list(schema["properties"]) == schema["required"]
         assert datetime.fromisoformat(sent["updated_at"]) >= datetime.fromisoformat(sent["created_at"])
     assert tasks
 
 
-async def test_every_documented_operation_is_served(anybody: httpx2.AsyncClient) -> None:
-    for path, method, _ in OF_TASKS:
-        address = path.replace("{user_id}", "alice").replace("{id}", "1")
-        answer = await anybody.request(method, address, headers=bearer("alice"))
-        assert answer.status_code not in (405, 500)
-        assert answer.json().get("code") != "not_found" if isinstance(answer.json(), dict) else True
+async def test_every_documented_operation_is_served(anonymous: httpx2.AsyncClient) -> None:
+    for path, method, _ in TASK_OPERATIONS:
+        url = path.replace("{user_id}", "alice").replace("{id}", "1")
+        response = await anonymous.request(method, url, headers=bearer("alice"))
+        assert response.status_code not in (405, 500)
+        assert response.json().get("code") != "not_found" if isinstance(response.json(), dict) else True
 
 
-async def test_the_documentation_needs_no_other_host(anybody: httpx2.AsyncClient) -> None:
-    page = await anybody.get("/docs")
+async def test_the_documentation_page_loads_nothing_from_other_hosts(anonymous: httpx2.AsyncClient) -> None:
+    page = await anonymous.get("/docs")
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "script-src 'self'" in policy
@@ -136,8 +143,8 @@ async def test_the_documentation_needs_no_other_host(anybody: httpx2.AsyncClient
     assert "<script>" not in page.text
     for part in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js", "favicon.png"):
         assert f'"docs/{part}"' in page.text
-        answer = await anybody.get(f"/docs/{part}")
-        assert answer.status_code == 200
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert len(answer.content) > 50
-    assert (await anybody.get("/openapi.json")).json() == DOCUMENT
+        response = await anonymous.get(f"/docs/{part}")
+        assert response.status_code == 200
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert len(response.content) > 50
+    assert (await anonymous.get("/openapi.json")).json() == DOCUMENT

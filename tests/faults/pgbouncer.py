@@ -1,4 +1,4 @@
-"""PgBouncer between the program and the database, in transaction mode."""
+"""PgBouncer in transaction mode, between the program and its database."""
 
 import asyncio
 import os
@@ -15,14 +15,14 @@ import psycopg
 from entrypoints.cli import local_postgres
 from tests.faults.cluster import Cluster
 
-SESSIONS = 4  # with the database
+SESSIONS = 4  # server connections
 
 CONFIGURATION = """
 [databases]
-todo = host=127.0.0.1 port={there} dbname=todo user=todo
+todo = host=127.0.0.1 port={database_port} dbname=todo user=todo
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = {here}
+listen_port = {port}
 unix_socket_dir =
 auth_type = any
 admin_users = todo
@@ -33,13 +33,13 @@ logfile = {folder}/pgbouncer.log
 """
 
 
-class Bouncer:
+class PgBouncer:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port: int = free.getsockname()[1]
         self._configuration = folder / "pgbouncer.ini"
         self._configuration.write_text(
-            CONFIGURATION.format(there=cluster.port, here=self._port, sessions=SESSIONS, folder=folder)
+            CONFIGURATION.format(database_port=cluster.port, port=self._port, sessions=SESSIONS, folder=folder)
         )
         self.url = f"postgresql://todo@127.0.0.1:{self._port}/todo?sslmode=disable&gssencmode=disable"
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,7 +52,7 @@ class Bouncer:
         async with asyncio.timeout(10):
             while True:
                 try:
-                    return await self.tell("SHOW VERSION")
+                    return await self.command("SHOW VERSION")
                 except psycopg.OperationalError:
                     await asyncio.sleep(0.02)
 
@@ -61,16 +61,16 @@ class Bouncer:
         self._process.send_signal(signal.SIGTERM)
         await asyncio.to_thread(self._process.wait)
 
-    async def tell(self, command: str) -> None:
-        """What an administrator says: PAUSE, RESUME, ..."""
+    async def command(self, command: str) -> None:
+        """Runs a command of the admin console, such as PAUSE or RESUME."""
         console = self.url.replace("/todo?", "/pgbouncer?")
         async with await psycopg.AsyncConnection.connect(console, autocommit=True) as connection:
             await connection.execute(command.encode())
 
 
 @asynccontextmanager
-async def bouncing(cluster: Cluster, folder: Path) -> AsyncIterator[Bouncer]:
-    bouncer = Bouncer(cluster, folder)
+async def running_pgbouncer(cluster: Cluster, folder: Path) -> AsyncIterator[PgBouncer]:
+    bouncer = PgBouncer(cluster, folder)
     await bouncer.start()
     try:
         yield bouncer

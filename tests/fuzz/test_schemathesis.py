@@ -1,3 +1,5 @@
+"""The running program against its OpenAPI document."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -11,15 +13,15 @@ EXAMPLES = 25  # of each operation and kind
 
 
 @pytest.mark.parametrize("contract", ["^/api/tasks", "^/api/[{]user_id[}]"])
-def test_schemathesis_finds_nothing_to_complain_about(tmp_path: Path, contract: str) -> None:
-    """With all its checks, on examples, limits, random requests and sequences of them."""
+def test_schemathesis_finds_no_failures(tmp_path: Path, contract: str) -> None:
+    """All checks, in the phases examples, coverage, fuzzing and stateful."""
     todo = Todo(tmp_path)
     with todo.serve() as server:
         address = f"{server.address}/openapi.json"
-        whose = ["--header", f"Authorization: Bearer {todo.token('u1')}", "--include-path-regex", contract]
-        bounds = ["--checks", "all", "--max-time", str(SECONDS), "--max-examples", str(EXAMPLES), "--no-shrink"]
+        selection = ["--header", f"Authorization: Bearer {todo.token('u1')}", "--include-path-regex", contract]
+        limits = ["--checks", "all", "--max-time", str(SECONDS), "--max-examples", str(EXAMPLES), "--no-shrink"]
         run = subprocess.run(
-            [sys.executable, "-m", "schemathesis.cli", "run", address, *whose, *bounds],
+            [sys.executable, "-m", "schemathesis.cli", "run", address, *selection, *limits],
             cwd=tmp_path,
             env={**todo.environment, "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(Path.cwd())},
             capture_output=True,
