@@ -25,7 +25,7 @@ async def test_their_names_are_fine_in_a_string(alice: Client, contract: Contrac
     assert (response.status_code, response.json()["title"]) == (201, "NaN to Infinity")
 
 
-async def test_every_response_forbids_content_sniffing(anybody: Client, alice: Client) -> None:
+async def test_every_response_forbids_content_sniffing(anonymous: Client, alice: Client) -> None:
     preflight = {"Origin": FRONTEND, "Access-Control-Request-Method": "PUT"}
     responses = [
         await alice.post("/api/tasks", json={"title": "x"}),
@@ -33,11 +33,11 @@ async def test_every_response_forbids_content_sniffing(anybody: Client, alice: C
         await alice.get("/api/tasks/x"),
         await alice.get("/api/bob/tasks"),
         await alice.delete("/api/tasks/7"),
-        await anybody.get("/api/tasks"),
-        await anybody.get("/nowhere"),
-        await anybody.get("/healthz"),
-        await anybody.get("/docs"),
-        await anybody.get("/openapi.json"),
-        await anybody.options("/api/tasks", headers={**preflight, **bearer("alice")}),
+        await anonymous.get("/api/tasks"),
+        await anonymous.get("/nowhere"),
+        await anonymous.get("/healthz"),
+        await anonymous.get("/docs"),
+        await anonymous.get("/openapi.json"),
+        await anonymous.options("/api/tasks", headers={**preflight, **bearer("alice")}),
     ]
     assert {response.headers["x-content-type-options"] for response in responses} == {"nosniff"}
