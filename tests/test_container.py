@@ -16,6 +16,7 @@ async def test_every_provider_can_be_built_and_used(database: str, pool: Pool) -
         "settings",
         "now",
         "pool",
+        "database",
         "ping",
         "tasks",
         "published",

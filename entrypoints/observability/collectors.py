@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider
 from adapters.better_auth.jwks import PublishedKeys
-from adapters.postgres.batching import Lane
+from adapters.postgres.batching import Batcher
 from adapters.postgres.pool import Pool
 from entrypoints.container import Container
 from entrypoints.observability.request_metrics import BOUNDS, Durations, RequestCounts
@@ -44,7 +44,7 @@ def families(container: Container, counts: RequestCounts) -> Iterator[Metric]:
     """Read where it is counted, when it is asked for."""
     yield from _requests(counts)
     yield from _identity(container.identity(), container.published())
-    yield from _lanes(container.tasks().lanes)
+    yield from _lanes(container.database().batchers)
     yield from _database(container.pool())
 
 
@@ -84,7 +84,7 @@ def _identity(identity: BetterAuthIdentityProvider, published: PublishedKeys | N
         yield GaugeMetricFamily("todo_jwks_age_seconds", "Since the published keys were fetched.", published.age)
 
 
-def _lanes(lanes: Mapping[str, Lane[Any, Any]]) -> Iterator[Metric]:
+def _lanes(lanes: Mapping[str, Batcher]) -> Iterator[Metric]:
     statements = CounterMetricFamily("todo_lane_statements", "Statements that were sent.", labels=["lane"])
     calls = CounterMetricFamily("todo_lane_calls", "Calls that were sent, in those statements.", labels=["lane"])
     waiting = GaugeMetricFamily("todo_lane_waiting", "Calls that are not sent yet.", labels=["lane"])
