@@ -11,8 +11,7 @@ from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 from adapters.postgres import schema
-from adapters.postgres.creations import CreationRow
-from adapters.postgres.statements import TaskRow
+from adapters.postgres.tables import CreationRow, TaskRow
 from adapters.postgres.url import direct
 from tests.databases import fresh_database
 

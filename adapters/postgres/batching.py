@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from itertools import takewhile
-from typing import Any, NamedTuple
+from typing import Any
 
 from adapters.postgres.statements import Statement
 from domain.errors import StorageUnavailable
@@ -13,13 +12,6 @@ Arguments = Sequence[object]
 Rows = Sequence[tuple[Any, ...]]
 Execute = Callable[[Statement, Sequence[Arguments], float], Coroutine[Any, Any, Sequence[Rows]]]
 """Executes a statement for a batch of calls, before the deadline; returns the rows of each call, in the same order."""
-
-
-class _Call(NamedTuple):
-    statement: Statement
-    arguments: Arguments
-    deadline: float
-    rows: "asyncio.Future[Rows]"
 
 
 class Batcher:
@@ -38,7 +30,7 @@ class Batcher:
         self._execute = execute
         self._slow_after = slow_after
         self._longest_queue = longest_queue
-        self._queue: list[_Call] = []
+        self._queue: list[tuple[Statement, Arguments, float, asyncio.Future[Rows]]] = []
         self._in_flight: set[asyncio.Task[Sequence[Rows]]] = set()
         self._blocking: asyncio.Task[Sequence[Rows]] | None = None
 
@@ -60,37 +52,34 @@ class Batcher:
             raise StorageUnavailable
         if loop.time() >= deadline:
             raise StorageUnavailable
-        rows: asyncio.Future[Rows] = loop.create_future()
-        self._queue.append(_Call(statement, arguments, deadline, rows))
+        result: asyncio.Future[Rows] = loop.create_future()
+        self._queue.append((statement, arguments, deadline, result))
         if len(self._queue) == 1:
             loop.call_soon(self._send)  # not now: the same turn of the loop may bring more calls
-        timeout = loop.call_at(deadline, _expire, rows)
+        timeout = loop.call_at(deadline, _expire, result)
         try:
-            return await rows
+            return await result
         finally:
             timeout.cancel()
 
     def _send(self) -> None:
         """Sends batches from the queue, as far as the limits allow."""
         loop = asyncio.get_running_loop()
-        while self._queue and self._blocking is None and len(self._in_flight) < self._queue[0].statement.in_flight:
-            batch = self._next_batch()
+        while self._queue and self._blocking is None:
+            statement, *_ = self._queue[0]
+            if len(self._in_flight) >= statement.in_flight:
+                return
+            batch = [call for call in self._queue[: statement.batch_size] if not call[-1].done()]
+            del self._queue[: statement.batch_size]
             if batch:
                 self.statements_sent += 1
                 self.calls_sent += len(batch)
-                arguments = [call.arguments for call in batch]
-                deadline = max(call.deadline for call in batch)
-                execution = loop.create_task(self._execute(batch[0].statement, arguments, deadline))
+                _, calls, deadlines, results = zip(*batch, strict=True)
+                execution = loop.create_task(self._execute(statement, calls, max(deadlines)))
                 self._in_flight.add(execution)
                 self._blocking = execution
                 slow = loop.call_later(self._slow_after, self._unblock, execution)
-                execution.add_done_callback(partial(self._finish, batch, slow))
-
-    def _next_batch(self) -> Sequence[_Call]:
-        statement = self._queue[0].statement
-        batch = [*takewhile(lambda call: call.statement is statement, self._queue[: statement.batch_size])]
-        del self._queue[: len(batch)]
-        return [call for call in batch if not call.rows.done()]
+                execution.add_done_callback(partial(self._finish, results, slow))
 
     def _unblock(self, execution: "asyncio.Task[Sequence[Rows]]") -> None:
         if self._blocking is execution:
@@ -98,21 +87,24 @@ class Batcher:
         self._send()
 
     def _finish(
-        self, batch: Sequence[_Call], slow: asyncio.TimerHandle, execution: "asyncio.Task[Sequence[Rows]]"
+        self,
+        results: "Sequence[asyncio.Future[Rows]]",
+        slow: asyncio.TimerHandle,
+        execution: "asyncio.Task[Sequence[Rows]]",
     ) -> None:
         slow.cancel()
         self._in_flight.discard(execution)
         self._unblock(execution)
         failure = asyncio.CancelledError() if execution.cancelled() else execution.exception()
-        for n, call in enumerate(batch):
-            if call.rows.done():
+        for n, result in enumerate(results):
+            if result.done():
                 continue
             if failure is None:
-                call.rows.set_result(execution.result()[n])
+                result.set_result(execution.result()[n])
             else:
-                call.rows.set_exception(failure)
+                result.set_exception(failure)
 
 
-def _expire(rows: "asyncio.Future[Rows]") -> None:
-    if not rows.done():
-        rows.set_exception(StorageUnavailable())
+def _expire(result: "asyncio.Future[Rows]") -> None:
+    if not result.done():
+        result.set_exception(StorageUnavailable())

@@ -155,8 +155,7 @@ class PostgresTaskRepository(TaskRepository):
 
 
 def _created(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
-    given = dict(zip(FIELDS, _fields(draft), strict=True))
-    return Task(id=TaskId(task_id), user_id=owner, **given, created_at=at, updated_at=at)
+    return Task._make([TaskId(task_id), owner, *_fields(draft), at, at])
 
 
 def _digest(draft: Draft) -> str:
