@@ -155,6 +155,7 @@ class Stage:
     address: str
     process: int
     rows: list[Row]
+    note: str = ""  # what is different about this stage, in the name of each fault
     _names: ClassVar[Iterator[int]] = count()
 
     @asynccontextmanager
@@ -174,7 +175,7 @@ class Stage:
             stack.callback(watching.cancel)
             yield noted
             await asyncio.sleep(AFTERWARDS)
-        self._judge(name, noted)
+        self._judge(name + self.note, noted)
 
     def _judge(self, name: str, fault: Fault) -> None:
         broken = []
