@@ -1,4 +1,4 @@
-"""dependency-injector does not check what it passes to constructors: every provider is built here, and used."""
+"""dependency-injector does not check what it passes to constructors, so every provider is built and used here."""
 
 from adapters.postgres.pool import Pool
 from domain.task import Draft

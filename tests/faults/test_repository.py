@@ -154,12 +154,12 @@ async def test_an_update_whose_connection_is_lost_while_it_waits_is_not_applied_
 ) -> None:
     """The server continues a statement whose client is gone: the retry must not be applied on top of it."""
     task = await tasks.add(ALICE, MILK, NOON)
-    async with await psycopg.AsyncConnection.connect(database) as somebody:
-        await somebody.execute("LOCK TABLE tasks IN EXCLUSIVE MODE")
+    async with await psycopg.AsyncConnection.connect(database) as holder:
+        await holder.execute("LOCK TABLE tasks IN EXCLUSIVE MODE")
         toggling = asyncio.ensure_future(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)))
-        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as watching:
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as observer:
             while not await (
-                await watching.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+                await observer.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
             ).fetchone():
                 pass
         between.cut()
@@ -196,8 +196,8 @@ async def test_updates_of_a_locked_row_fail_when_their_budget_is_spent_and_delay
     tasks: PostgresTaskRepository, database: str
 ) -> None:
     task, other = await tasks.add(ALICE, MILK, NOON), await tasks.add(BOB, MILK, NOON)
-    async with await psycopg.AsyncConnection.connect(database) as somebody:
-        await somebody.execute("SELECT * FROM tasks WHERE id = %s FOR UPDATE", [task.id])
+    async with await psycopg.AsyncConnection.connect(database) as holder:
+        await holder.execute("SELECT * FROM tasks WHERE id = %s FOR UPDATE", [task.id])
         assert await unavailable(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))) < BUDGET + 1
         assert await tasks.get(ALICE, task.id) == task
         assert (await tasks.update(BOB, other.id, lambda task: task.toggle(LATER))).completed
@@ -255,8 +255,8 @@ async def test_a_connection_attempt_that_the_network_dropped_is_hedged(
 
 async def test_cancelled_calls_leave_no_connection_occupied(tasks: PostgresTaskRepository, database: str) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
-    async with await psycopg.AsyncConnection.connect(database) as somebody:
-        await somebody.execute("LOCK TABLE tasks")
+    async with await psycopg.AsyncConnection.connect(database) as holder:
+        await holder.execute("LOCK TABLE tasks")
         changing = [
             asyncio.ensure_future(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))) for _ in range(8)
         ]
