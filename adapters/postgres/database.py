@@ -1,4 +1,4 @@
-"""The one way to the database: `ask` executes a statement for one call and returns its rows, committed."""
+"""The database as the repository uses it: `ask` executes a statement for one call and returns its rows, committed."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -20,15 +20,11 @@ class Database:
 
     def __init__(self, pool: Pool, *, batching: bool = True) -> None:
         self._pool = pool
-        self.batchers: Mapping[str, Batcher] = (
-            {
-                statement.name: Batcher(self._execute, slow_after=pool.timeouts.slow_statement)
-                for statement in STATEMENTS
-            }
-            if batching
-            else {}
-        )
-        """By the name of the statements that they execute."""
+        names = [statement.name for statement in STATEMENTS] if batching else []
+        self.batchers: Mapping[str, Batcher] = {
+            name: Batcher(self._execute, slow_after=pool.timeouts.slow_statement) for name in names
+        }
+        """By the name of the statements that they execute; none without batching."""
 
     def deadline(self) -> float:
         """When a call that begins now runs out of its time budget, by the event loop's clock."""

@@ -169,6 +169,25 @@ async def test_a_page_of_a_long_list_is_read_by_the_index(
     assert re.search("Index Scan (Backward )?using tasks_pkey on tasks", text)
 
 
+async def test_a_prepared_statement_settles_on_one_plan_for_batches_of_any_size(pool: Pool, database: str) -> None:
+    """PostgreSQL would otherwise plan again for each short batch, because it sees how short it is."""
+    single = Pool(database, connections=1, prepare=True)
+    tasks = PostgresTaskRepository(Database(single))
+    for _ in range(20):
+        task = await tasks.add(ALICE, MILK, NOON)
+        await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+        await tasks.page(ALICE, limit=9)
+        await tasks.remove(ALICE, task.id)
+    plans = await single.run(
+        b"SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE '%%unnest%%'",
+        (),
+        asyncio.get_running_loop().time() + 60,
+    )
+    await single.close()
+    assert len(plans) == 5
+    assert all(custom <= 5 < generic for custom, generic in plans)
+
+
 async def test_adding_with_a_key_deletes_expired_keys(tasks: PostgresTaskRepository, database: str) -> None:
     for letter in "abc":
         await tasks.add(ALICE, MILK, NOON, IdempotencyKey(letter))
