@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from itertools import count
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,8 @@ from domain.values import TaskId, Title, UserId
 from tests.contracts.task_repository import LATER, NOON, append
 
 OWNERS = [UserId(f"{name}{number}") for name in ("alice", "Alice", "alice ", "bob", "b_b") for number in range(8)]
+
+EXAMPLES = count()  # the database keeps the tasks of earlier examples, so each has owners of its own
 
 Call = Callable[[TaskRepository, TaskId], Awaitable[object]]
 
@@ -50,7 +53,8 @@ async def test_concurrent_calls_have_the_same_outcomes_as_in_memory(
     pool: Pool, batching: bool, chance: random.Random
 ) -> None:
     memory, postgres = InMemoryTaskRepository(), PostgresTaskRepository(Database(pool, batching=batching))
-    owners = [UserId(f"{owner}-{chance.getrandbits(60)}") for owner in OWNERS]
+    example = next(EXAMPLES)
+    owners = [UserId(f"{owner}-{example}") for owner in OWNERS]
     owner_of_each = [owner for owner in owners for _ in range(10)]
     chance.shuffle(owner_of_each)
     drafts = [Draft(Title(f"task {number}")) for number in range(len(owner_of_each))]
