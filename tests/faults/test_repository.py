@@ -200,7 +200,10 @@ async def test_updates_of_a_locked_row_fail_when_their_budget_is_spent_and_delay
         await holder.execute("SELECT * FROM tasks WHERE id = %s FOR UPDATE", [task.id])
         assert await unavailable(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))) < BUDGET + 1
         assert await tasks.get(ALICE, task.id) == task
+        waiting = asyncio.ensure_future(unavailable(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))))
         assert (await tasks.update(BOB, other.id, lambda task: task.toggle(LATER))).completed
+        assert not waiting.done()
+        await waiting
     assert (await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))).completed
 
 
