@@ -8,8 +8,9 @@ from dependency_injector.providers import Dependency, Factory, Object, Singleton
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider
 from adapters.better_auth.jwks import JwksClient
+from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
-from adapters.postgres.repository import SqlModelTaskRepository
+from adapters.postgres.repository import PostgresTaskRepository
 from application.todo_list import TodoList
 from entrypoints.settings import Settings
 
@@ -30,9 +31,10 @@ class Container(DeclarativeContainer):
         connections=settings.provided.database_connections,
         prepare=settings.provided.database_prepared_statements,
     )
-    ping = pool.provided.ping.call()
+    database = Singleton(Database, pool)
+    ping = database.provided.ping.call()
 
-    tasks = Singleton(SqlModelTaskRepository, pool)
+    tasks = Singleton(PostgresTaskRepository, database)
     jwks = Singleton(_jwks_client, settings.provided.jwks_url)
     identity = Singleton(BetterAuthIdentityProvider, settings.provided.secrets, settings.provided.expected_claims, jwks)
     todo_list = Factory(TodoList, tasks=tasks, now=now)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: one server for all workers, a database of its own for each."""
+"""A real PostgreSQL for the tests: one server for all workers, one database per worker."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -23,7 +23,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
-    """The URL of a server on which tests may make databases: TEST_DATABASE_URL, or a throwaway one."""
+    """URL of a server on which tests may create databases: TEST_DATABASE_URL, or a throwaway server."""
     if configured := os.environ.get("TEST_DATABASE_URL"):
         yield configured
         return
@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
 
 @pytest.fixture(scope="session")
 def template(server: str) -> str:
-    """The name of a migrated database, made by whichever worker comes first."""
+    """The name of a migrated database, created by the first worker."""
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
@@ -52,9 +52,15 @@ def database(server: str, template: str, worker_id: str) -> Iterator[str]:
 
 @pytest.fixture
 async def pool(database: str) -> AsyncIterator[Pool]:
-    """Connections to an empty, migrated database. What tests do there is really committed."""
+    """A connection pool on an empty, migrated database. Tests really commit."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
         await connection.execute("DELETE FROM tasks; DELETE FROM task_creations")
-    engine = Pool(database, connections=8, prepare=None)
-    yield engine
-    await engine.close()
+    pool = Pool(database, connections=8, prepare=None)
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture(params=[True, False], ids=["batching", "no_batching"])
+def batching(request: pytest.FixtureRequest) -> bool:
+    """Tests that use this fixture run with batching and without."""
+    return bool(request.param)

@@ -1,4 +1,4 @@
-"""dependency-injector does not check what it passes to constructors: every provider is built here, and used."""
+"""dependency-injector does not check what it passes to constructors, so every provider is built and used here."""
 
 from adapters.postgres.pool import Pool
 from domain.task import Draft
@@ -16,6 +16,7 @@ async def test_every_provider_can_be_built_and_used(database: str, pool: Pool) -
         "settings",
         "now",
         "pool",
+        "database",
         "ping",
         "tasks",
         "jwks",

@@ -5,14 +5,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 from adapters.postgres import schema
-from adapters.postgres.creations import CreationRow
-from adapters.postgres.statements import TaskRow
+from adapters.postgres.tables import CreationRow, TaskRow
 from adapters.postgres.url import direct
 from tests.databases import fresh_database
 
@@ -24,7 +25,7 @@ def empty(server: str, worker_id: str) -> Iterator[str]:
 
 
 def catalogue(conninfo: str) -> dict[str, list[tuple[object, ...]]]:
-    """Everything that PostgreSQL knows about our tables."""
+    """Everything in PostgreSQL's catalogue about our tables."""
     queries = {
         "columns": "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default, "
         "is_identity, identity_generation, datetime_precision FROM information_schema.columns "
@@ -38,13 +39,13 @@ def catalogue(conninfo: str) -> dict[str, list[tuple[object, ...]]]:
         return {subject: connection.execute(query).fetchall() for subject, query in queries.items()}
 
 
-def test_the_migrated_schema_is_the_one_that_the_code_describes(empty: str, server: str, worker_id: str) -> None:
+def test_the_migrations_create_the_tables_of_the_code(empty: str, server: str, worker_id: str) -> None:
     schema.migrate(empty)
-    with fresh_database(server, f"todo_described_{worker_id}") as described:
-        engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(described))
+    with fresh_database(server, f"todo_created_{worker_id}") as created:
+        engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(created))
         SQLModel.metadata.create_all(engine)
         engine.dispose()
-        assert catalogue(empty) == catalogue(described)
+        assert catalogue(empty) == catalogue(created)
     found = catalogue(empty)
     rows = (CreationRow, TaskRow)
     assert [column[:2] for column in found["columns"]] == [
@@ -53,7 +54,15 @@ def test_the_migrated_schema_is_the_one_that_the_code_describes(empty: str, serv
     assert ("tasks", "tasks_pkey", "PRIMARY KEY (user_id, id)") in found["constraints"]
 
 
-def test_migrations_go_up_and_down_and_up_again(empty: str) -> None:
+def test_alembic_finds_no_difference_between_the_tables_and_the_database(database: str) -> None:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(database))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, SQLModel.metadata) == []
+    engine.dispose()
+
+
+def test_migrations_can_be_reverted_and_applied_again(empty: str) -> None:
     assert schema.revision(empty) is None
     assert schema.needs_migration(schema.revision(empty))
     schema.migrate(empty)
@@ -67,7 +76,7 @@ def test_migrations_go_up_and_down_and_up_again(empty: str) -> None:
     assert catalogue(empty) == migrated
 
 
-def test_migrating_twice_changes_nothing_and_keeps_the_tasks(empty: str) -> None:
+def test_migrating_again_changes_nothing_and_keeps_the_tasks(empty: str) -> None:
     schema.migrate(empty)
     with psycopg.connect(empty) as connection:
         connection.execute(
@@ -79,9 +88,9 @@ def test_migrating_twice_changes_nothing_and_keeps_the_tasks(empty: str) -> None
         assert connection.execute("SELECT user_id, title FROM tasks").fetchall() == [("a", "b")]
 
 
-def test_of_several_migrations_at_once_one_works_and_all_succeed(empty: str) -> None:
-    with ThreadPoolExecutor(4) as together:
-        list(together.map(_migrate_in_a_process, [empty] * 4))
+def test_concurrent_migrations_all_succeed(empty: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(_migrate_in_a_process, [empty] * 4))
     assert schema.revision(empty) == schema.HEAD
 
 
@@ -118,7 +127,7 @@ def test_revisions_are_numbered_in_order() -> None:
         ({"completed": None}, "null value"),
     ],
 )
-def test_the_table_refuses_what_the_domain_refuses(database: str, row: dict[str, object], constraint: str) -> None:
+def test_the_table_rejects_what_the_domain_rejects(database: str, row: dict[str, object], constraint: str) -> None:
     good = {"user_id": "a", "title": "b", "description": None, "completed": False}
     with (
         psycopg.connect(database) as connection,
@@ -131,7 +140,7 @@ def test_the_table_refuses_what_the_domain_refuses(database: str, row: dict[str,
         )
 
 
-def test_migrations_go_to_the_direct_host_of_neon() -> None:
+def test_migrations_bypass_the_connection_pooler_of_neon() -> None:
     pooled = "host=ep-x-1-pooler.eu-central-1.aws.neon.tech dbname=app sslmode=require"
     assert conninfo_to_dict(direct(pooled)) == {
         "host": "ep-x-1.eu-central-1.aws.neon.tech",

@@ -1,112 +1,110 @@
-"""Calls of one kind that come together share one statement."""
+"""Batching: concurrent calls of a statement share executions."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 
+from adapters.postgres.statements import Statement
 from domain.errors import StorageUnavailable
 
-LONGEST_QUEUE = 1000  # calls of one kind that may wait to be sent; more are refused at once
-PATIENCE_SECONDS = 0.005  # after which a statement that still runs no longer keeps the next from being sent
+Arguments = Sequence[object]
+Rows = Sequence[tuple[Any, ...]]
+Execute = Callable[[Statement, Sequence[Arguments], float], Coroutine[Any, Any, Sequence[Rows]]]
+"""Executes a statement for a batch of calls, before the deadline; returns the rows of each call, in the same order."""
 
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
 
+class Batcher:
+    """Collects concurrent calls of one kind into batches.
 
-class Lane(Generic[Question, Answer]):
-    """Answers each question by a statement that it may share with others.
-
-    `send` carries one statement out for all of its questions, before the deadline that it is given, and returns the
-    answers in the same order. Whoever comes while one is under way forms the next, of `calls` at most, which is sent
-    when that one is answered or proves slow; of the slow ones, no more than `statements` run at once. Where nothing is
-    under way, nobody waits.
+    A call that finds nothing in flight is sent in the same turn of the event loop, with the others of that turn. Calls
+    that arrive while an execution is in flight go into the next batch, which is sent when that execution ends or has
+    run for `slow_after` seconds. The statement bounds the size of a batch and the number of executions in flight.
     """
 
-    def __init__(
-        self,
-        send: Callable[[Sequence[Question], float], Coroutine[Any, Any, Sequence[Answer]]],
-        *,
-        statements: int,
-        calls: int,
-    ) -> None:
+    def __init__(self, execute: Execute, *, slow_after: float = 0.005, longest_queue: int = 1000) -> None:
         self.statements_sent = self.calls_sent = 0
-        """Since the start; the second by the first is how many share a statement."""
+        """Totals since the start. Their ratio is the average batch size."""
         self.refused = 0
-        """Calls since the start that came while too many waited."""
-        self._send = send
-        self._statements = statements
-        self._calls = calls
-        self._waiting: list[tuple[Question, float, asyncio.Future[Answer]]] = []
-        self._under_way: set[asyncio.Task[Sequence[Answer]]] = set()
-        self._in_the_way: asyncio.Task[Sequence[Answer]] | None = None
+        """Calls since the start that were refused because `longest_queue` calls were waiting."""
+        self._execute = execute
+        self._slow_after = slow_after
+        self._longest_queue = longest_queue
+        self._queue: list[tuple[Statement, Arguments, float, asyncio.Future[Rows]]] = []
+        self._in_flight: set[asyncio.Task[Sequence[Rows]]] = set()
+        self._blocking: asyncio.Task[Sequence[Rows]] | None = None
 
     @property
     def waiting(self) -> int:
         """Calls that are not sent yet."""
-        return len(self._waiting)
+        return len(self._queue)
 
-    async def ask(self, question: Question, until: float) -> Answer:
-        """The answer, once the statement that holds it is committed.
+    async def ask(self, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
+        """The rows of this call, after the statement has committed.
 
-        Raises what the statement raises, to all who shared it, and StorageUnavailable at the deadline, or where too
-        many wait. Whoever is cancelled takes nobody along, and if they still waited, their question is not sent.
+        An exception of the statement is raised to every call of the batch. Raises StorageUnavailable at the deadline,
+        and at once when the queue is full. Cancelling a call does not affect its batch; a call that is cancelled while
+        it waits is not sent.
         """
         loop = asyncio.get_running_loop()
-        if len(self._waiting) >= LONGEST_QUEUE:
+        if len(self._queue) >= self._longest_queue:
             self.refused += 1
             raise StorageUnavailable
-        if loop.time() >= until:
+        if loop.time() >= deadline:
             raise StorageUnavailable
-        answer: asyncio.Future[Answer] = loop.create_future()
-        self._waiting.append((question, until, answer))
-        if len(self._waiting) == 1:
-            loop.call_soon(self._begin)  # not now: others may come in the same turn of the loop
-        too_late = loop.call_at(until, _give_up, answer)
+        result: asyncio.Future[Rows] = loop.create_future()
+        self._queue.append((statement, arguments, deadline, result))
+        if len(self._queue) == 1:
+            loop.call_soon(self._send)  # not now: the same turn of the loop may bring more calls
+        timeout = loop.call_at(deadline, _expire, result)
         try:
-            return await answer
+            return await result
         finally:
-            too_late.cancel()
+            timeout.cancel()
 
-    def _begin(self) -> None:
-        """Sends what waits, as far as there is room."""
+    def _send(self) -> None:
+        """Sends batches from the queue, as far as the limits allow."""
         loop = asyncio.get_running_loop()
-        while self._waiting and self._in_the_way is None and len(self._under_way) < self._statements:
-            calls = [call for call in self._waiting[: self._calls] if not call[2].done()]
-            del self._waiting[: self._calls]
-            if calls:
+        while self._queue and self._blocking is None:
+            statement, *_ = self._queue[0]
+            if len(self._in_flight) >= statement.in_flight:
+                return
+            batch = [call for call in self._queue[: statement.batch_size] if not call[-1].done()]
+            del self._queue[: statement.batch_size]
+            if batch:
                 self.statements_sent += 1
-                self.calls_sent += len(calls)
-                questions, deadlines, answers = zip(*calls, strict=True)
-                statement = loop.create_task(self._send(questions, max(deadlines)))
-                self._under_way.add(statement)
-                self._in_the_way = statement
-                slow = loop.call_later(PATIENCE_SECONDS, self._step_aside, statement)
-                statement.add_done_callback(partial(self._end, answers, slow))
+                self.calls_sent += len(batch)
+                _, calls, deadlines, results = zip(*batch, strict=True)
+                execution = loop.create_task(self._execute(statement, calls, max(deadlines)))
+                self._in_flight.add(execution)
+                self._blocking = execution
+                slow = loop.call_later(self._slow_after, self._unblock, execution)
+                execution.add_done_callback(partial(self._finish, results, slow))
 
-    def _step_aside(self, statement: "asyncio.Task[Sequence[Answer]]") -> None:
-        if self._in_the_way is statement:
-            self._in_the_way = None
-        self._begin()
+    def _unblock(self, execution: "asyncio.Task[Sequence[Rows]]") -> None:
+        if self._blocking is execution:
+            self._blocking = None
+        self._send()
 
-    def _end(
+    def _finish(
         self,
-        answers: "Sequence[asyncio.Future[Answer]]",
+        results: "Sequence[asyncio.Future[Rows]]",
         slow: asyncio.TimerHandle,
-        statement: "asyncio.Task[Sequence[Answer]]",
+        execution: "asyncio.Task[Sequence[Rows]]",
     ) -> None:
         slow.cancel()
-        self._under_way.discard(statement)
-        self._step_aside(statement)
-        awaited = [(place, answer) for place, answer in enumerate(answers) if not answer.done()]
-        failure = asyncio.CancelledError() if statement.cancelled() else statement.exception()
-        for place, answer in awaited:
+        self._in_flight.discard(execution)
+        self._unblock(execution)
+        failure = asyncio.CancelledError() if execution.cancelled() else execution.exception()
+        for n, result in enumerate(results):
+            if result.done():
+                continue
             if failure is None:
-                answer.set_result(statement.result()[place])
+                result.set_result(execution.result()[n])
             else:
-                answer.set_exception(failure)
+                result.set_exception(failure)
 
 
-def _give_up(answer: "asyncio.Future[Any]") -> None:
-    if not answer.done():
-        answer.set_exception(StorageUnavailable())
+def _expire(result: "asyncio.Future[Rows]") -> None:
+    if not result.done():
+        result.set_exception(StorageUnavailable())

@@ -1,6 +1,6 @@
-"""The schema of the database: which revision it has, and how it gets to the one that this code needs.
+"""Schema of the database: its revision, and the migration to the revision that this code needs.
 
-Alembic is imported where it is used, so that a process that only serves starts without it.
+Alembic is imported where it is used, because `todo serve` does not need it.
 """
 
 from collections.abc import Iterator
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _MIGRATIONS = Path(__file__).with_name("migrations")
 
 HEAD = max(step.name[:4] for step in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
-"""The revision that this code needs. Revisions are numbers of four digits, so the later one is the larger one."""
+"""The revision that this code needs. Revisions are numbers of four digits, so a later one compares as larger."""
 
 
 class NotPermitted(Exception):
-    """The role in the database's address may not do what is asked. The message is the database's, in one line."""
+    """The role in the database URL lacks a privilege. The message is PostgreSQL's, in one line."""
 
 
 def migrate(conninfo: str) -> None:
-    """Brings the schema to this code's revision; a newer one stays. Of two at once one waits, both succeed.
+    """Upgrades the schema to this code's revision. A newer schema is left alone. Safe to run concurrently.
 
     Raises StorageUnavailable and NotPermitted.
     """
@@ -43,8 +43,7 @@ def migrate(conninfo: str) -> None:
 
 
 def revision(conninfo: str) -> str | None:
-    """The revision that the database has; None where it was never migrated. Raises StorageUnavailable
-    and NotPermitted."""
+    """The revision of the database; None if it was never migrated. Raises StorageUnavailable and NotPermitted."""
     with _connection(conninfo) as connection:
         found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
         if found is None or found[0] is None:
@@ -54,7 +53,7 @@ def revision(conninfo: str) -> str | None:
 
 
 def server(conninfo: str) -> str:
-    """What answers, and where. Raises StorageUnavailable."""
+    """Version and host of the server, for people. Raises StorageUnavailable."""
     with _connection(conninfo) as connection:
         return f"PostgreSQL {connection.info.parameter_status('server_version')} at {connection.info.host}"
 
@@ -70,7 +69,7 @@ def _connection(conninfo: str) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """The first line of a failure never holds the password."""
+    """Only the first line of psycopg's message is kept: it never contains the password."""
     try:
         yield
     except psycopg.OperationalError as failure:
@@ -84,7 +83,7 @@ def _first_line(failure: psycopg.Error) -> str:
 
 
 def needs_migration(revision: str | None) -> bool:
-    """Whether this code is ahead of the database. Behind it is fine: a newer version is being rolled out."""
+    """Whether the database is older than this code. A newer one is fine: the next version is being rolled out."""
     return revision is None or revision < HEAD
 
 

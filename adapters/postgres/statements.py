@@ -1,213 +1,235 @@
-"""The table of tasks, and the statements on it. Each serves many calls at once, of many owners."""
+"""SQL of the repository. Each statement serves a batch of calls, whoever their owners are, or a single call."""
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any
-
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    ColumnElement,
-    DateTime,
-    Executable,
-    FromClause,
-    Identity,
-    String,
-    TableValuedAlias,
-    and_,
-    bindparam,
-    column,
-    delete,
-    func,
-    insert,
-    literal_column,
-    or_,
-    select,
-    true,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
-from sqlalchemy.types import TypeEngine
-from sqlmodel import Field, SQLModel
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cached_property
 
 from domain.listing import Sort
 from domain.task import Task
-from domain.values import Description, TaskId, Title, UserId
+from domain.values import IdempotencyKey
 
-_TIME = DateTime(timezone=True)
+CALLS = "{calls}"
+"""In a statement's SQL, the table `call`: one row per call, with a column for each parameter and the ordinal `n`."""
 
 
-class TaskRow(SQLModel, table=True):
-    """The table, with the limits of the domain's values.
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """SQL and its parameters, as data.
 
-    Its key begins with the owner: one index serves every statement, and the table can be sharded by owner as it is.
+    `parameters` maps the parameters of one call to their PostgreSQL types. The first column of every returned row is
+    the `n` of the call that the row belongs to. Statements with the same name share their limits and counters.
     """
 
-    __tablename__ = "tasks"
-    __table_args__ = (
-        CheckConstraint("user_id <> ''", name="tasks_user_id_not_empty"),
-        CheckConstraint(f"id BETWEEN 1 AND {TaskId.LARGEST}", name="tasks_id_in_range"),
-        CheckConstraint("title <> ''", name="tasks_title_not_empty"),
-    )
+    name: str
+    sql: str
+    parameters: Mapping[str, str]
+    _: KW_ONLY
+    batch_size: int = 200
+    """Calls that may share one execution."""
+    in_flight: int = 4
+    """Executions that may run concurrently, where they are slow."""
+    repeatable: bool = False
+    """Executing it twice has the effect of executing it once, so it is retried when its outcome is unknown."""
 
-    user_id: str = Field(sa_column=Column(String(UserId.LONGEST), primary_key=True))
-    id: int = Field(sa_column=Column(BigInteger, Identity(always=True), primary_key=True))
-    title: str = Field(sa_column=Column(String(Title.LONGEST), nullable=False))
-    description: str | None = Field(sa_column=Column(String(Description.LONGEST)))
-    completed: bool
-    created_at: datetime = Field(sa_column=Column(_TIME, nullable=False))
-    updated_at: datetime = Field(sa_column=Column(_TIME, nullable=False))
+    @cached_property
+    def query(self) -> bytes:
+        """As the driver sends it.
 
+        The sub-select hides the length of the batch from PostgreSQL's planner. Otherwise a short batch looks so cheap
+        that it is planned anew each time, which takes longer than executing it.
+        """
+        first, *others = (f"%s::{type_}[]" for type_ in self.parameters.values())
+        arrays = ", ".join([f"(SELECT {first})", *others])
+        columns = ", ".join([*self.parameters, "n"])
+        return self.sql.replace(CALLS, f"unnest({arrays}) WITH ORDINALITY AS call ({columns})").encode()
 
-TASKS = SQLModel.metadata.tables["tasks"]
-
-_DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
-
-
-def _sent(statement: Executable) -> bytes:
-    """As the driver sends it, made once: to have it made anew for each call would cost more than the call."""
-    return str(statement.compile(dialect=_DIALECT)).encode()  # type: ignore[attr-defined]
-
-
-def _task(table: FromClause) -> list[ColumnElement[Any]]:
-    """The columns that make a Task, in the order of its fields."""
-    return [table.c[field] for field in Task._fields]
+    def arrays(self, calls: Sequence[Sequence[object]]) -> list[str]:
+        """One array literal per parameter, with one element per call."""
+        return [array_literal(values) for _, values in zip(self.parameters, zip(*calls, strict=True), strict=True)]
 
 
-def _asked(**columns: TypeEngine[Any]) -> TableValuedAlias:
-    """One row for each call, from one parameter for each column: `each_owner`, ... `place` counts the calls from 1."""
-    arrays = [bindparam(f"each_{name}", type_=ARRAY(kind)) for name, kind in columns.items()]
-    rows = func.unnest(*arrays).table_valued(
-        *(column(name, kind) for name, kind in columns.items()), with_ordinality="place"
-    )
-    return rows.render_derived("asked")
+def array_literal(values: Iterable[object]) -> str:
+    """The values as PostgreSQL reads arrays (its manual, section 8.15). psycopg's own conversion takes five to twenty
+    times as long, because it looks up the conversion of every element."""
+    elements = [
+        '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        if isinstance(value, str)
+        else "NULL"
+        if value is None
+        else str(value)
+        for value in values
+    ]
+    return "{" + ",".join(elements) + "}"
 
 
-def each(values: Iterable[object]) -> str:
-    """One of those parameters, as PostgreSQL reads arrays (its manual, section 8.15). psycopg would take five to twenty
-    times as long, because it asks each element how it wants to be written."""
-    return f"{{{','.join('NULL' if value is None else _quoted(str(value)) for value in values)}}}"
+FIELDS = {"title": "varchar", "description": "varchar", "completed": "boolean"}
+"""Fields of a draft, all of which may change later."""
 
+_FIELDS = ", ".join(FIELDS)
+_TASK = ", ".join(f"tasks.{field}" for field in Task._fields)
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-_new = _asked(owner=String(), title=String(), description=String(), completed=Boolean(), at=_TIME)
-_key = _asked(owner=String(), id=BigInteger())
-_change = _asked(
-    owner=String(),
-    id=BigInteger(),
-    seen=_TIME,
-    title=String(),
-    description=String(),
-    completed=Boolean(),
-    updated_at=_TIME,
+GET = Statement(
+    "get",
+    f"""
+    SELECT call.n, {_TASK}
+    FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id)
+    """,
+    {"owner": "varchar", "id": "bigint"},
+    repeatable=True,
 )
 
-# Ids are given in the order of the calls, because the rows are sorted before their ids are drawn from the sequence.
-ADD = _sent(
-    insert(TASKS)
-    .from_select(
-        ["user_id", "title", "description", "completed", "created_at", "updated_at"],
-        select(_new.c.owner, _new.c.title, _new.c.description, _new.c.completed, _new.c.at, _new.c.at).order_by(
-            _new.c.place
-        ),
+ADD = Statement(
+    "add",
+    f"""
+    WITH new AS (
+        SELECT nextval('tasks_id_seq') AS new_id, call.* FROM {CALLS}
+    ), stored AS (
+        INSERT INTO tasks (user_id, id, {_FIELDS}, created_at, updated_at) OVERRIDING SYSTEM VALUE
+        SELECT owner, new_id, {_FIELDS}, at, at FROM new
     )
-    .returning(TASKS.c.user_id, TASKS.c.id)
+    SELECT n, new_id FROM new
+    """,
+    {"owner": "varchar", "at": "timestamptz", **FIELDS},
 )
 
-GET = _sent(
-    select(*_task(TASKS)).join_from(_key, TASKS, and_(TASKS.c.user_id == _key.c.owner, TASKS.c.id == _key.c.id))
-)
+_EXPIRED = f"interval '{IdempotencyKey.LIFETIME.total_seconds():.0f} seconds'"
 
-
-def _page(sort: Sort, *, descending: bool, searching: bool) -> bytes:
-    asked = _asked(
-        owner=String(),
-        completed=Boolean(),
-        search=String(),
-        after_value=_TIME if sort is Sort.UPDATED else String(),
-        after_id=BigInteger(),
-    )
-
-    def order(table: FromClause) -> list[ColumnElement[Any]]:
-        match sort:
-            case Sort.CREATED:
-                return [table.c.id]
-            case Sort.UPDATED:
-                return [table.c.updated_at, table.c.id]
-            case Sort.TITLE:
-                return [table.c.title.collate("C"), table.c.id]
-
-    def ordered(*columns: ColumnElement[Any]) -> list[ColumnElement[Any]]:
-        return [column.desc() if descending else column for column in columns]
-
-    here: Any = tuple_(*order(TASKS))
-    there: Any = tuple_(asked.c.after_value, asked.c.after_id)
-    if sort is Sort.CREATED:  # in a form that the index can be searched by
-        here, there = TASKS.c.id, func.coalesce(asked.c.after_id, literal_column(str(2**63 - 1) if descending else "0"))
-    further = here < there if descending else here > there
-    found = or_(TASKS.c.title.regexp_match(asked.c.search), TASKS.c.description.regexp_match(asked.c.search))
-    of_one = (
-        select(TASKS)
-        .where(
-            TASKS.c.user_id == asked.c.owner,
-            or_(asked.c.completed.is_(None), TASKS.c.completed == asked.c.completed),
-            found if searching else true(),
-            further if sort is Sort.CREATED else or_(asked.c.after_id.is_(None), further),
+ADD_ONCE = Statement(
+    "add_once",
+    f"""
+    WITH call AS (
+        SELECT DISTINCT ON (owner, key) * FROM {CALLS} ORDER BY owner, key, n
+    ), fresh AS (
+        INSERT INTO task_creations AS known (user_id, key, digest, task_id, created_at)
+        SELECT owner, key, digest, nextval('tasks_id_seq'), at FROM call ORDER BY owner, key
+        ON CONFLICT (user_id, key) DO UPDATE
+            SET digest = excluded.digest, task_id = excluded.task_id, created_at = excluded.created_at
+            WHERE known.created_at <= excluded.created_at - {_EXPIRED}
+        RETURNING user_id, key, task_id
+    ), stored AS (
+        INSERT INTO tasks (user_id, id, {_FIELDS}, created_at, updated_at) OVERRIDING SYSTEM VALUE
+        SELECT owner, task_id, {_FIELDS}, at, at
+        FROM fresh JOIN call ON (fresh.user_id, fresh.key) = (call.owner, call.key)
+    ), expired AS (
+        DELETE FROM task_creations WHERE (user_id, key) IN (
+            SELECT user_id, key FROM task_creations AS old
+            WHERE created_at <= (SELECT min(at) FROM call) - {_EXPIRED}
+                AND NOT EXISTS (SELECT FROM call WHERE (call.owner, call.key) = (old.user_id, old.key))
+            ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED
         )
-        .order_by(*ordered(TASKS.c.user_id, *order(TASKS)))
-        .limit(bindparam("limit"))
-        .lateral("page")
     )
-    return _sent(
-        select(*_task(of_one), asked.c.place)
-        .join_from(asked, of_one, true())
-        .order_by(asked.c.place, *ordered(*order(of_one)))
-    )
+    SELECT n, task_id FROM fresh JOIN call ON (fresh.user_id, fresh.key) = (call.owner, call.key)
+    """,
+    {"owner": "varchar", "key": "varchar", "digest": "varchar", "at": "timestamptz", **FIELDS},
+    repeatable=True,
+)
+"""Returns a row to the first call with a new or expired key. A concurrent transaction that stores the same key is
+waited for. Each execution also deletes some expired keys."""
+
+RECALL = Statement(
+    "recall",
+    f"""
+    SELECT call.n, known.digest, known.task_id, known.created_at
+    FROM {CALLS} JOIN task_creations AS known ON (known.user_id, known.key) = (call.owner, call.key)
+    """,
+    {"owner": "varchar", "key": "varchar"},
+    repeatable=True,
+)
 
 
-PAGES: Mapping[tuple[Sort, bool, bool], bytes] = {
+def _page(sort: Sort, *, descending: bool, searching: bool) -> Statement:
+    direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
+    search = "AND (tasks.title ~ call.search OR tasks.description ~ call.search)" if searching else ""
+    key = {Sort.CREATED: "", Sort.UPDATED: "updated_at", Sort.TITLE: 'title COLLATE "C"'}[sort]
+    if sort is Sort.CREATED:  # in a form that the index can serve
+        after = f"tasks.id {beyond} coalesce(call.after_id, {2**63 - 1 if descending else 0})"
+    else:
+        after = f"(call.after_id IS NULL OR (tasks.{key}, tasks.id) {beyond} (call.after_value, call.after_id))"
+
+    def order(table: str) -> str:
+        return f"{table}.{key} {direction}, {table}.id {direction}" if key else f"{table}.id {direction}"
+
+    sql = f"""
+    SELECT call.n, {_TASK.replace("tasks.", "page.")}
+    FROM {CALLS} CROSS JOIN LATERAL (
+        SELECT * FROM tasks
+        WHERE tasks.user_id = call.owner AND (call.completed IS NULL OR tasks.completed = call.completed)
+            {search} AND {after}
+        ORDER BY tasks.user_id {direction}, {order("tasks")} LIMIT call.size
+    ) AS page
+    ORDER BY call.n, {order("page")}
+    """
+    parameters = {
+        "owner": "varchar",
+        "completed": "boolean",
+        "search": "varchar",
+        "after_value": "timestamptz" if sort is Sort.UPDATED else "varchar",
+        "after_id": "bigint",
+        "size": "bigint",
+    }
+    if searching:
+        return Statement("search", sql, parameters, batch_size=1, in_flight=2, repeatable=True)
+    name = f"page_{sort.value}" + ("_desc" if descending else "")
+    if sort is Sort.CREATED:
+        return Statement(name, sql, parameters, batch_size=16, repeatable=True)
+    return Statement(name, sql, parameters, batch_size=4, in_flight=2, repeatable=True)
+
+
+PAGES: Mapping[tuple[Sort, bool, bool], Statement] = {
     (sort, descending, searching): _page(sort, descending=descending, searching=searching)
     for sort in Sort
     for descending in (False, True)
     for searching in (False, True)
 }
-"""By what is sorted by, whether the last comes first, and whether a text is searched: one statement with an
-optional search would make PostgreSQL expect so few rows that it sorts instead of following the index. Only the order of
-creation has an index: for the others, all tasks of the owner are looked at."""
+"""Keyset pagination, by sort order, whether descending, and whether searching.
 
-# Whoever writes passes over a task that somebody else is writing, so that nobody waits for it but those who want it.
-_seen = (
-    select(_change)
-    .join(TASKS, and_(TASKS.c.user_id == _change.c.owner, TASKS.c.id == _change.c.id))
-    .where(TASKS.c.updated_at == _change.c.seen)
-    .with_for_update(of=TASKS, skip_locked=True)
-    .cte("unchanged")
-)
-SAVE = _sent(
-    update(TASKS)
-    .where(TASKS.c.user_id == _seen.c.owner, TASKS.c.id == _seen.c.id, TASKS.c.updated_at == _seen.c.seen)
-    .values({name: _seen.c[name] for name in ("title", "description", "completed", "updated_at")})
-    .returning(_seen.c.place)
-)
+An optional search in one statement would make PostgreSQL expect so few rows that it sorts instead of following the
+index. Only the order of creation has an index; the other orders and searches read all tasks of the owner, so fewer of
+them share an execution or run concurrently."""
 
-_removal = _asked(owner=String(), id=BigInteger(), seen=_TIME)
-_there = (
-    select(_removal)
-    .join(TASKS, and_(TASKS.c.user_id == _removal.c.owner, TASKS.c.id == _removal.c.id))
-    .where(TASKS.c.updated_at == func.coalesce(_removal.c.seen, TASKS.c.updated_at))
-    .with_for_update(of=TASKS, skip_locked=True)
-    .cte("there")
+# Writers skip rows that another transaction has locked, so one locked task delays no other call of the batch.
+SAVE = Statement(
+    "save",
+    f"""
+    WITH expected AS (
+        SELECT call.* FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id)
+        WHERE tasks.updated_at = call.version
+        FOR UPDATE OF tasks SKIP LOCKED
+    )
+    UPDATE tasks SET updated_at = expected.updated_at, {", ".join(f"{field} = expected.{field}" for field in FIELDS)}
+    FROM expected
+    WHERE (tasks.user_id, tasks.id, tasks.updated_at) = (expected.owner, expected.id, expected.version)
+    RETURNING expected.n
+    """,
+    {"owner": "varchar", "id": "bigint", "version": "timestamptz", "updated_at": "timestamptz", **FIELDS},
 )
-REMOVE = _sent(
-    delete(TASKS).where(TASKS.c.user_id == _there.c.owner, TASKS.c.id == _there.c.id).returning(_there.c.place)
-)
+"""Compare-and-set: returns a row if the task was in the expected version, and is changed."""
 
-SETTLE = b"SELECT pg_logical_emit_message(true, 'todo', '')"
-"""Writes nothing that anybody reads, but returns only when everything written before is as safe as it ever will be."""
+SAVE_AGAIN = replace(SAVE, name="save_again", repeatable=True)
+"""For the same change of the same version, after an unknown outcome."""
+
+REMOVE = Statement(
+    "remove",
+    f"""
+    WITH expected AS (
+        SELECT call.* FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id)
+        WHERE tasks.updated_at = coalesce(call.version, tasks.updated_at)
+        FOR UPDATE OF tasks SKIP LOCKED
+    )
+    DELETE FROM tasks USING expected WHERE (tasks.user_id, tasks.id) = (expected.owner, expected.id)
+    RETURNING expected.n
+    """,
+    {"owner": "varchar", "id": "bigint", "version": "timestamptz"},
+)
+"""Returns a row to one of the calls that remove the same task."""
+
+SETTLE = Statement(
+    "settle",
+    f"SELECT n, pg_logical_emit_message(true, 'todo', '') FROM {CALLS}",
+    {"owner": "varchar"},
+    repeatable=True,
+)
+"""Returns once everything committed before is as durable as the server makes it, on synchronous standbys too: an empty
+message in the write-ahead log, which nobody reads, is committed after it."""
+
+STATEMENTS = (GET, ADD, ADD_ONCE, RECALL, *PAGES.values(), SAVE, SAVE_AGAIN, REMOVE, SETTLE)

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider
 from adapters.better_auth.jwks import JwksClient
-from adapters.postgres.batching import Lane
+from adapters.postgres.batching import Batcher
 from adapters.postgres.pool import Pool
 from entrypoints.container import Container
 from entrypoints.observability.request_metrics import BUCKETS, Durations, RequestCounts
@@ -49,7 +49,7 @@ def families(container: Container, counts: RequestCounts) -> Iterator[Metric]:
     """All metrics of this process, read from the objects that keep them."""
     yield from _requests(counts)
     yield from _identity(container.identity(), container.jwks())
-    yield from _batches(container.tasks().lanes)
+    yield from _batches(container.database().batchers)
     yield from _database(container.pool())
 
 
@@ -91,16 +91,16 @@ def _identity(identity: BetterAuthIdentityProvider, jwks: JwksClient | None) -> 
         yield GaugeMetricFamily("todo_jwks_age_seconds", "Time since the JWKS was last fetched.", jwks.age)
 
 
-def _batches(lanes: Mapping[str, Lane[Any, Any]]) -> Iterator[Metric]:
+def _batches(batchers: Mapping[str, Batcher]) -> Iterator[Metric]:
     statements = CounterMetricFamily("todo_batch_statements", "Statements sent, one per batch.", labels=["kind"])
     calls = CounterMetricFamily("todo_batch_calls", "Calls sent in those statements.", labels=["kind"])
     waiting = GaugeMetricFamily("todo_batch_waiting", "Calls waiting for the next batch.", labels=["kind"])
     refused = CounterMetricFamily("todo_batch_refused", "Calls refused because the queue was full.", labels=["kind"])
-    for kind, lane in lanes.items():
-        statements.add_metric([kind], lane.statements_sent)
-        calls.add_metric([kind], lane.calls_sent)
-        waiting.add_metric([kind], lane.waiting)
-        refused.add_metric([kind], lane.refused)
+    for kind, batcher in batchers.items():
+        statements.add_metric([kind], batcher.statements_sent)
+        calls.add_metric([kind], batcher.calls_sent)
+        waiting.add_metric([kind], batcher.waiting)
+        refused.add_metric([kind], batcher.refused)
     yield from (statements, calls, waiting, refused)
 
 

@@ -1,1 +1,1 @@
-"""What every repository keeps: one suite, run on each adapter."""
+"""The contract of the task repository: one suite, run on every adapter."""

@@ -1,4 +1,4 @@
-"""What every TaskRepository keeps. Subclass it with a fixture `tasks`."""
+"""The contract of every TaskRepository. Subclass it with a fixture `tasks`."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ def append(letter: str, task: Task) -> Task:
 
 
 class TaskRepositoryContract:
-    async def test_a_stored_task_comes_back_as_it_was(self, tasks: TaskRepository) -> None:
+    async def test_a_stored_task_is_returned_unchanged(self, tasks: TaskRepository) -> None:
         task = await tasks.add(ALICE, MILK, NOON)
         assert await tasks.get(ALICE, task.id) == task
         assert (task.user_id, task.title, task.description, task.completed) == (ALICE, "Buy milk", "Two litres", False)
@@ -52,11 +52,11 @@ class TaskRepositoryContract:
         task = await tasks.add(owner, draft, NOON)
         assert await tasks.get(owner, task.id) == task
 
-    async def test_the_largest_id_can_be_asked_for(self, tasks: TaskRepository) -> None:
+    async def test_the_largest_id_is_accepted(self, tasks: TaskRepository) -> None:
         with pytest.raises(TaskNotFound):
             await tasks.get(ALICE, TaskId(TaskId.LARGEST))
 
-    async def test_ids_of_any_size_can_be_asked_for_together(self, tasks: TaskRepository) -> None:
+    async def test_concurrent_calls_may_have_ids_of_any_size(self, tasks: TaskRepository) -> None:
         ids = [TaskId(10**digits) for digits in range(16)]
         for call in (
             lambda id_: tasks.get(ALICE, id_),
@@ -68,16 +68,16 @@ class TaskRepositoryContract:
         pages = await asyncio.gather(*(tasks.page(ALICE, after=Position(None, id_), limit=1) for id_ in ids))
         assert pages == [[]] * len(ids)
 
-    async def test_a_list_holds_all_of_the_owner_in_order_of_creation(self, tasks: TaskRepository) -> None:
+    async def test_a_list_contains_all_tasks_of_the_owner_in_order_of_creation(self, tasks: TaskRepository) -> None:
         mine = [await tasks.add(ALICE, Draft(Title(title)), NOON) for title in "zam"]
         await tasks.add(BOB, MILK, NOON)
         await tasks.update(ALICE, mine[0].id, lambda task: append("!", task))
         assert [task.id for task in await tasks.page(ALICE, limit=100)] == [task.id for task in mine]
 
-    async def test_a_list_of_nobody_is_empty(self, tasks: TaskRepository) -> None:
+    async def test_the_list_of_an_unknown_owner_is_empty(self, tasks: TaskRepository) -> None:
         assert list(await tasks.page(ALICE, limit=100)) == []
 
-    async def test_a_list_can_be_asked_for_what_is_done_or_open(self, tasks: TaskRepository) -> None:
+    async def test_a_list_can_be_filtered_by_completed(self, tasks: TaskRepository) -> None:
         done = await tasks.add(ALICE, Draft(Title("done"), completed=True), NOON)
         open_ = await tasks.add(ALICE, Draft(Title("open")), NOON)
         assert list(await tasks.page(ALICE, Selection(completed=True), limit=100)) == [done]
@@ -86,10 +86,10 @@ class TaskRepositoryContract:
 
     @pytest.mark.parametrize("sort", Sort)
     @pytest.mark.parametrize("descending", [False, True])
-    async def test_pages_hold_everything_once_and_in_order(
+    async def test_pages_contain_every_task_once_and_in_order(
         self, tasks: TaskRepository, sort: Sort, descending: bool
     ) -> None:
-        """While tasks that were seen are removed, and others come and change."""
+        """Even when tasks of earlier pages are removed meanwhile."""
         for number, title in enumerate(["b", "é", "a", "B", "b", "😀", "Z", "ﬁ", "a b", "á"]):
             await tasks.add(ALICE, Draft(Title(title)), NOON - timedelta(minutes=number))
             await tasks.add(BOB, Draft(Title(title)), NOON)
@@ -104,7 +104,7 @@ class TaskRepositoryContract:
             await tasks.remove(ALICE, found[-1].id)
         assert found == expected
 
-    async def test_a_place_may_be_that_of_a_task_that_was_never_there(self, tasks: TaskRepository) -> None:
+    async def test_a_position_need_not_be_that_of_a_stored_task(self, tasks: TaskRepository) -> None:
         b = await tasks.add(ALICE, Draft(Title("b")), NOON)
         by_title, by_time = Selection(sort=Sort.TITLE), Selection(sort=Sort.UPDATED)
         assert list(await tasks.page(ALICE, by_title, after=Position("a", b.id), limit=9)) == [b]
@@ -134,7 +134,7 @@ class TaskRepositoryContract:
             ("no such", []),
         ],
     )
-    async def test_a_search_finds_what_holds_the_text_in_any_case(
+    async def test_a_search_is_literal_and_case_insensitive(
         self, tasks: TaskRepository, search: str, found: list[str]
     ) -> None:
         titles = ["Buy MILK", "Été", "ΟΔΌΣ ΟΔΟΣ", "Straße", "smile 😀", "snake_case", "back\\slash"]
@@ -146,18 +146,18 @@ class TaskRepositoryContract:
         page = await tasks.page(ALICE, Selection(search=SearchText(search)), limit=100)
         assert sorted(task.title for task in page) == sorted(found)
 
-    async def test_a_search_may_be_as_long_as_it_can_be(self, tasks: TaskRepository) -> None:
+    async def test_the_longest_search_text_is_accepted(self, tasks: TaskRepository) -> None:
         longest = Draft(Title("s" * Title.LONGEST), Description("\\" * SearchText.LONGEST))
         task = await tasks.add(ALICE, longest, NOON)
         for text in ("S" * SearchText.LONGEST, "\\" * SearchText.LONGEST):
             assert list(await tasks.page(ALICE, Selection(search=SearchText(text)), limit=9)) == [task]
 
-    async def test_only_what_was_seen_is_removed(self, tasks: TaskRepository) -> None:
+    async def test_a_task_is_removed_only_in_an_expected_version(self, tasks: TaskRepository) -> None:
         task = await tasks.add(ALICE, MILK, NOON)
         changed = await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
-        for states in ([], [NOON], [LATER + timedelta(microseconds=1)]):
+        for expected in ([], [NOON], [LATER + timedelta(microseconds=1)]):
             with pytest.raises(TaskChanged):
-                await tasks.remove(ALICE, task.id, states)
+                await tasks.remove(ALICE, task.id, expected)
         assert await tasks.get(ALICE, task.id) == changed
         with pytest.raises(TaskNotFound):
             await tasks.remove(BOB, task.id, [LATER])
@@ -165,7 +165,7 @@ class TaskRepositoryContract:
         with pytest.raises(TaskNotFound):
             await tasks.remove(ALICE, task.id, [LATER])
 
-    async def test_of_a_change_and_a_removal_of_what_was_seen_one_succeeds(self, tasks: TaskRepository) -> None:
+    async def test_of_concurrent_update_and_removal_of_one_version_one_succeeds(self, tasks: TaskRepository) -> None:
         for _ in range(10):
             task = await tasks.add(ALICE, MILK, NOON)
             changed, removed = await asyncio.gather(
@@ -179,7 +179,7 @@ class TaskRepositoryContract:
                 assert isinstance(removed, TaskChanged)
                 assert await tasks.get(ALICE, task.id) == changed
 
-    async def test_a_creation_is_repeated_by_its_key(self, tasks: TaskRepository) -> None:
+    async def test_a_repeated_add_with_a_key_returns_the_first_task(self, tasks: TaskRepository) -> None:
         first = await tasks.add(ALICE, MILK, NOON, KEY)
         await tasks.update(ALICE, first.id, lambda task: task.toggle(LATER))
         assert await tasks.add(ALICE, MILK, LATER, KEY) == first
@@ -202,13 +202,13 @@ class TaskRepositoryContract:
         ],
         ids=["title", "no description", "empty description", "completed"],
     )
-    async def test_a_key_is_good_for_one_draft(self, tasks: TaskRepository, other: Draft) -> None:
+    async def test_a_key_cannot_be_reused_for_another_draft(self, tasks: TaskRepository, other: Draft) -> None:
         first = await tasks.add(ALICE, MILK, NOON, KEY)
         with pytest.raises(KeyReused):
             await tasks.add(ALICE, other, NOON, KEY)
         assert list(await tasks.page(ALICE, limit=9)) == [first]
 
-    async def test_a_key_is_forgotten_after_a_day(self, tasks: TaskRepository) -> None:
+    async def test_a_key_expires_after_its_lifetime(self, tasks: TaskRepository) -> None:
         first = await tasks.add(ALICE, MILK, NOON, KEY)
         assert await tasks.add(ALICE, MILK, NOON + IdempotencyKey.LIFETIME - timedelta(microseconds=1), KEY) == first
         second = await tasks.add(ALICE, Draft(Title("Buy tea")), NOON + IdempotencyKey.LIFETIME, KEY)
@@ -216,23 +216,23 @@ class TaskRepositoryContract:
         with pytest.raises(KeyReused):
             await tasks.add(ALICE, MILK, NOON + IdempotencyKey.LIFETIME, KEY)
 
-    async def test_of_many_creations_at_once_with_one_key_there_is_one_task(self, tasks: TaskRepository) -> None:
+    async def test_concurrent_adds_with_one_key_add_one_task(self, tasks: TaskRepository) -> None:
         for round_ in range(5):
             key = IdempotencyKey(f"round {round_}")
-            made = await asyncio.gather(*(tasks.add(ALICE, MILK, NOON, key) for _ in range(20)))
-            assert len({*made}) == 1
+            added = await asyncio.gather(*(tasks.add(ALICE, MILK, NOON, key) for _ in range(20)))
+            assert len({*added}) == 1
         assert len(await tasks.page(ALICE, limit=100)) == 5
 
-    async def test_creations_at_once_keep_to_their_keys(self, tasks: TaskRepository) -> None:
+    async def test_concurrent_adds_with_different_keys_are_not_mixed_up(self, tasks: TaskRepository) -> None:
         keys = [(owner, IdempotencyKey(f"key {number}")) for number in range(20) for owner in (ALICE, BOB)]
-        made = await asyncio.gather(
+        added = await asyncio.gather(
             *(tasks.add(owner, Draft(Title(f"{owner}: {key}")), NOON, key) for owner, key in keys)
         )
-        for (owner, key), task in zip(keys, made, strict=True):
+        for (owner, key), task in zip(keys, added, strict=True):
             assert (task.user_id, task.title) == (owner, f"{owner}: {key}")
             assert await tasks.get(owner, task.id) == task
 
-    async def test_an_update_stores_what_it_returns(self, tasks: TaskRepository) -> None:
+    async def test_an_update_stores_the_task_that_it_returns(self, tasks: TaskRepository) -> None:
         task = await tasks.add(ALICE, MILK, NOON)
         changed = await tasks.update(
             ALICE, task.id, lambda task: task.edit({"description": None, "completed": True}, LATER)
@@ -255,7 +255,7 @@ class TaskRepositoryContract:
             await tasks.update(ALICE, task.id, refuse)
         assert await tasks.get(ALICE, task.id) == task
 
-    async def test_a_removed_task_is_gone(self, tasks: TaskRepository) -> None:
+    async def test_a_removed_task_is_not_found(self, tasks: TaskRepository) -> None:
         task, other = await tasks.add(ALICE, MILK, NOON), await tasks.add(ALICE, MILK, NOON)
         await tasks.remove(ALICE, task.id)
         with pytest.raises(TaskNotFound):
@@ -266,18 +266,18 @@ class TaskRepositoryContract:
             await tasks.remove(ALICE, task.id)
         assert list(await tasks.page(ALICE, limit=100)) == [other]
 
-    async def test_an_id_is_never_used_again(self, tasks: TaskRepository) -> None:
+    async def test_ids_are_never_reused(self, tasks: TaskRepository) -> None:
         first = await tasks.add(ALICE, MILK, NOON)
         await tasks.remove(ALICE, first.id)
         assert (await tasks.add(ALICE, MILK, NOON)).id > first.id
 
     @pytest.mark.parametrize("stranger", ["bob", "Alice", "alice ", " alice", "alic", "alicea", "%", "a_ice"])
-    async def test_nothing_of_another_owner_can_be_reached(self, tasks: TaskRepository, stranger: str) -> None:
+    async def test_tasks_of_another_owner_cannot_be_reached(self, tasks: TaskRepository, stranger: str) -> None:
         task, other = await tasks.add(ALICE, MILK, NOON), UserId(stranger)
-        seen: list[Task] = []
+        leaked: list[Task] = []
 
         def peek(task: Task) -> Task:
-            seen.append(task)
+            leaked.append(task)
             return append("!", task)
 
         with pytest.raises(TaskNotFound):
@@ -286,22 +286,22 @@ class TaskRepositoryContract:
             await tasks.update(other, task.id, peek)
         with pytest.raises(TaskNotFound):
             await tasks.remove(other, task.id)
-        assert list(await tasks.page(other, limit=100)) == seen == []
+        assert list(await tasks.page(other, limit=100)) == leaked == []
         assert await tasks.get(ALICE, task.id) == task
 
-    async def test_twenty_who_append_a_letter_at_once_lose_none(self, tasks: TaskRepository) -> None:
+    async def test_concurrent_updates_of_one_task_are_all_applied(self, tasks: TaskRepository) -> None:
         task = await tasks.add(ALICE, Draft(Title(">")), NOON)
         letters = "abcdefghijklmnopqrst"
         await asyncio.gather(*(tasks.update(ALICE, task.id, partial(append, letter)) for letter in letters))
         assert sorted((await tasks.get(ALICE, task.id)).title) == sorted(">" + letters)
 
-    async def test_of_sixteen_who_remove_one_task_one_succeeds(self, tasks: TaskRepository) -> None:
+    async def test_of_concurrent_removals_of_one_task_one_succeeds(self, tasks: TaskRepository) -> None:
         task = await tasks.add(ALICE, MILK, NOON)
         outcomes = await asyncio.gather(*(tasks.remove(ALICE, task.id) for _ in range(16)), return_exceptions=True)
         assert outcomes.count(None) == 1
         assert sum(isinstance(outcome, TaskNotFound) for outcome in outcomes) == 15
 
-    async def test_two_changes_of_different_fields_at_once_both_survive(self, tasks: TaskRepository) -> None:
+    async def test_concurrent_updates_of_different_fields_are_both_kept(self, tasks: TaskRepository) -> None:
         for _ in range(10):
             task = await tasks.add(ALICE, MILK, NOON)
             await asyncio.gather(
@@ -311,7 +311,7 @@ class TaskRepositoryContract:
             changed = await tasks.get(ALICE, task.id)
             assert (changed.title, changed.completed) == ("Buy tea", True)
 
-    async def test_many_who_add_at_once_get_different_ids(self, tasks: TaskRepository) -> None:
+    async def test_concurrent_adds_get_different_ids(self, tasks: TaskRepository) -> None:
         added = await asyncio.gather(*(tasks.add(ALICE, MILK, NOON) for _ in range(50)))
         assert len({task.id for task in added}) == 50
         assert [task.id for task in await tasks.page(ALICE, limit=100)] == sorted(task.id for task in added)

@@ -1,4 +1,4 @@
-"""Both repositories side by side: whatever one is told, the other answers the same."""
+"""Both repositories side by side: the same calls have the same outcomes."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,8 +18,9 @@ from hypothesis.stateful import (
 )
 
 from adapters.in_memory import InMemoryTaskRepository
+from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
-from adapters.postgres.repository import SqlModelTaskRepository
+from adapters.postgres.repository import PostgresTaskRepository
 from application.ports import TaskRepository
 from domain.errors import DomainError, InvalidValue
 from domain.listing import Position, Selection
@@ -28,18 +29,19 @@ from domain.values import Description, IdempotencyKey, TaskId, Title, UserId
 from tests.strategies import any_text, changes, drafts, keys, owners, selections, times
 
 Both = tuple[TaskId, TaskId]
-"""One task under the ids that the two repositories gave it."""
+"""The ids of one task in the two repositories."""
 
-NEVER_GIVEN: Both = (TaskId(TaskId.LARGEST), TaskId(TaskId.LARGEST))
+UNUSED: Both = (TaskId(TaskId.LARGEST), TaskId(TaskId.LARGEST))
 
 
 def outcome(task: Task) -> tuple[object, ...]:
-    """All of a task but its id."""
+    """A task without its id."""
     return (task.user_id, task.title, task.description, task.completed, task.created_at, task.updated_at)
 
 
 class BothRepositories(RuleBasedStateMachine):
     conninfo: str
+    batching: bool
     stored = Bundle("stored")
 
     def __init__(self) -> None:
@@ -47,7 +49,7 @@ class BothRepositories(RuleBasedStateMachine):
         self.loop = asyncio.Runner()
         self.memory = InMemoryTaskRepository()
         self.pool = Pool(self.conninfo, connections=2, prepare=None)
-        self.postgresql = SqlModelTaskRepository(self.pool)
+        self.postgres = PostgresTaskRepository(Database(self.pool, batching=self.batching))
         self.owners: set[UserId] = set()
         self.at = datetime.min.replace(tzinfo=UTC)
 
@@ -61,16 +63,16 @@ class BothRepositories(RuleBasedStateMachine):
         self.loop.close()
 
     def agreed(self, call: Callable[[TaskRepository, int], Awaitable[Task | None]]) -> list[Task | None]:
-        """What both answered, after it was found to be the same."""
+        """The task in both repositories, after comparing the outcomes; empty if there is none."""
 
-        async def answer(repository: TaskRepository, which: int) -> Task | type[DomainError] | None:
+        async def outcome_in(repository: TaskRepository, which: int) -> Task | type[DomainError] | None:
             try:
                 return await call(repository, which)
             except DomainError as failure:
                 return type(failure)
 
-        first = self.loop.run(answer(self.memory, 0))
-        second = self.loop.run(answer(self.postgresql, 1))
+        first = self.loop.run(outcome_in(self.memory, 0))
+        second = self.loop.run(outcome_in(self.postgres, 1))
         if isinstance(first, Task) and isinstance(second, Task):
             assert outcome(first) == outcome(second)
             return [first, second]
@@ -92,30 +94,30 @@ class BothRepositories(RuleBasedStateMachine):
         self.owners.add(owner)
         self.at = max(self.at, at)
         tasks = self.agreed(lambda repository, _: repository.add(owner, draft, self.at, key))
-        return tuple(task.id for task in tasks if task) or NEVER_GIVEN
+        return tuple(task.id for task in tasks if task) or UNUSED
 
-    @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN), seen=st.lists(times))
-    def remove_what_was_seen(self, owner: UserId, ids: Both, seen: list[datetime]) -> None:
-        known = self.memory._tasks.get((owner, ids[0]))
-        states = [*seen, known.updated_at] if known and len(seen) % 2 else seen
-        self.agreed(lambda repository, which: repository.remove(owner, ids[which], states))
+    @rule(owner=owners, ids=stored | st.just(UNUSED), others=st.lists(times))
+    def remove_expected_versions(self, owner: UserId, ids: Both, others: list[datetime]) -> None:
+        task = self.memory._tasks.get((owner, ids[0]))
+        expected = [*others, task.updated_at] if task and len(others) % 2 else others
+        self.agreed(lambda repository, which: repository.remove(owner, ids[which], expected))
 
     @rule(owner=owners, selection=selections, limit=st.integers(1, 5))
     def pages_agree(self, owner: UserId, selection: Selection, limit: int) -> None:
         after: list[Position | None] = [None, None]
         while True:
             first = self.loop.run(self.memory.page(owner, selection, after=after[0], limit=limit))
-            second = self.loop.run(self.postgresql.page(owner, selection, after=after[1], limit=limit))
+            second = self.loop.run(self.postgres.page(owner, selection, after=after[1], limit=limit))
             assert [*map(outcome, first)] == [*map(outcome, second)]
             if not first:
                 return
             after = [selection.position(first[-1]), selection.position(second[-1])]
 
-    @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN))
+    @rule(owner=owners, ids=stored | st.just(UNUSED))
     def get(self, owner: UserId, ids: Both) -> None:
         self.agreed(lambda repository, which: repository.get(owner, ids[which]))
 
-    @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN), sent=changes, at=times)
+    @rule(owner=owners, ids=stored | st.just(UNUSED), sent=changes, at=times)
     def edit(self, owner: UserId, ids: Both, sent: Changes, at: datetime) -> None:
         self.agreed(lambda repository, which: repository.update(owner, ids[which], lambda task: task.edit(sent, at)))
 
@@ -123,7 +125,7 @@ class BothRepositories(RuleBasedStateMachine):
     def toggle(self, owner: UserId, ids: Both, at: datetime) -> None:
         self.agreed(lambda repository, which: repository.update(owner, ids[which], lambda task: task.toggle(at)))
 
-    @rule(owner=owners, ids=stored | st.just(NEVER_GIVEN))
+    @rule(owner=owners, ids=stored | st.just(UNUSED))
     def remove(self, owner: UserId, ids: Both) -> None:
         self.agreed(lambda repository, which: repository.remove(owner, ids[which]))
 
@@ -132,15 +134,15 @@ class BothRepositories(RuleBasedStateMachine):
         for owner in self.owners:
             for completed in (None, True, False):
                 first = self.loop.run(self._list(self.memory, owner, Selection(completed)))
-                second = self.loop.run(self._list(self.postgresql, owner, Selection(completed)))
+                second = self.loop.run(self._list(self.postgres, owner, Selection(completed)))
                 assert first == second
 
     async def _list(self, repository: TaskRepository, owner: UserId, selection: Selection) -> list[tuple[object, ...]]:
         return [outcome(task) for task in await repository.page(owner, selection, limit=100)]
 
 
-def test_postgresql_and_memory_agree(database: str) -> None:
-    BothRepositories.conninfo = database
+def test_postgres_and_memory_agree(database: str, batching: bool) -> None:
+    BothRepositories.conninfo, BothRepositories.batching = database, batching
     run_state_machine_as_test(
         BothRepositories,
         settings=settings(

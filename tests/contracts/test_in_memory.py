@@ -12,7 +12,7 @@ class TestInMemoryTaskRepository(TaskRepositoryContract):
         return InMemoryTaskRepository()
 
 
-async def test_the_identity_provider_knows_the_tokens_that_it_was_given() -> None:
+async def test_the_identity_provider_accepts_exactly_its_tokens() -> None:
     identity = InMemoryIdentityProvider({"token of alice": UserId("alice")})
     assert await identity.identify("token of alice") == "alice"
     with pytest.raises(NotAuthenticated):

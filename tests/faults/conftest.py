@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,19 @@ async def stage(tmp_path_factory: pytest.TempPathFactory, rows: list[Row]) -> As
     folder = tmp_path_factory.mktemp("stage")
     async with _stage(Cluster(folder / "data"), folder, rows) as ready:
         yield ready
+
+
+@pytest.fixture(scope="session")
+async def unbatched(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """The same, with a process that runs without batching."""
+    async with program(tmp_path_factory.mktemp("unbatched"), stage.between.conninfo, batching=False) as serving:
+        yield replace(stage, address=serving.address, process=serving.process.pid, note=", no batching")
+
+
+@pytest.fixture(params=[True, False], ids=["batching", "no_batching"])
+def either(request: pytest.FixtureRequest, stage: Stage, unbatched: Stage) -> Stage:
+    """Tests that use this fixture run with batching and without."""
+    return stage if request.param else unbatched
 
 
 @pytest.fixture

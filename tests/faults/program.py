@@ -1,6 +1,7 @@
-"""The program beside the one of the stage, where a test needs one of its own."""
+"""`todo serve` in a process of its own, with batching or without."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,11 +12,19 @@ from tests.faults.load import CONTRACTS, load
 from tests.faults.scenario import SECRET
 
 
+class UnbatchedTodo(Todo):
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "tests.faults.unbatched", *arguments]
+
+
 @asynccontextmanager
-async def program(folder: Path, database: str, *arguments: str, **more: str) -> AsyncIterator[Serving]:
+async def program(
+    folder: Path, database: str, *arguments: str, batching: bool = True, **more: str
+) -> AsyncIterator[Serving]:
     address = database if database.startswith("postgresql://") else url(database)
     settings = {"DATABASE_URL": address, "BETTER_AUTH_SECRET": SECRET, **more}
-    serving = await asyncio.to_thread(Todo(folder).serve(*arguments, **settings).__enter__)
+    todo = Todo(folder) if batching else UnbatchedTodo(folder)
+    serving = await asyncio.to_thread(todo.serve(*arguments, **settings).__enter__)
     try:
         await warm_up(serving.address)
         yield serving

@@ -153,6 +153,7 @@ class Stage:
     address: str
     process: int
     rows: list[Row]
+    note: str = ""  # what is different about this stage, in the name of each fault
     _names: ClassVar[Iterator[int]] = count()
 
     @asynccontextmanager
@@ -172,7 +173,7 @@ class Stage:
             stack.callback(watching.cancel)
             yield fault
             await asyncio.sleep(AFTERWARDS)
-        self._check(name, fault)
+        self._check(name + self.note, fault)
 
     def _check(self, name: str, fault: Fault) -> None:
         broken = []

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.scenario
 
 BOUNDS = (FELT, responses_within(6), back_within(2.5))
 SECONDS = 8
+ADDED = b"new_id"  # a column in the result of the statement that adds a task
 
 
 async def test_stalled_packets_delay_no_response_by_more_than_six_seconds(stage: Stage) -> None:
@@ -85,21 +86,21 @@ async def test_a_slow_network_causes_no_errors(stage: Stage) -> None:
 
 
 @pytest.mark.quick
-async def test_a_commit_whose_result_is_lost_is_neither_repeated_nor_acknowledged(stage: Stage) -> None:
-    async with stage.fault("COMMIT delivered, result lost", FELT, responses_within(6), back_within(2.5)) as fault:
+async def test_a_commit_whose_result_is_lost_is_neither_repeated_nor_acknowledged(either: Stage) -> None:
+    async with either.fault("COMMIT delivered, result lost", FELT, responses_within(6), back_within(2.5)) as fault:
         fault.begins()
-        for done in [b"INSERT", b"UPDATE", b"DELETE", b"SELECT"] * 10:
-            stage.between.answer_to_lose = done
+        for result in [ADDED, b"UPDATE", b"DELETE", b"SELECT"] * 10:
+            either.between.answer_to_lose = result
             await asyncio.sleep(0.1)
         fault.ends()
         await fault.pause_load()
         for load_ in fault.loads:
-            await _create_without_answers(load_.guest("unlucky"), stage, fault)
+            await _create_without_answers(load_.guest(f"unlucky-{either.process}"), either, fault)
         fault.resume_load()
 
 
 async def _create_without_answers(user: User, stage: Stage, fault: Fault) -> None:
     for _ in range(10):
-        stage.between.answer_to_lose = b"INSERT"
+        stage.between.answer_to_lose = ADDED
         fault.expect((await user.create()).failed, "no creation is acknowledged whose answer was lost")
     fault.expect(len((await user.list()).body) == 10, "each of them is there once")

@@ -1,31 +1,24 @@
-"""The repository on PostgreSQL when connections stall and break, and when the database refuses."""
+"""The repository on PostgreSQL when connections stall or break, and when the database refuses."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from adapters.postgres import pool as postgres
-from adapters.postgres.pool import Pool
-from adapters.postgres.repository import SqlModelTaskRepository
+from adapters.postgres.database import Database
+from adapters.postgres.pool import Pool, Timeouts
+from adapters.postgres.repository import PostgresTaskRepository
 from domain.errors import StorageUnavailable, TaskNotFound
 from domain.task import Task
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, append
 from tests.faults.proxy import Proxy, proxy
 
 BUDGET = 0.6
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "BUDGET_SECONDS", BUDGET)
-    monkeypatch.setattr(postgres, "ATTEMPT_SECONDS", 0.2)
-    monkeypatch.setattr(postgres, "CANCEL_SECONDS", 0.05)
-    monkeypatch.setattr(postgres, "CONNECT_AGAIN_SECONDS", 0.2)
-    monkeypatch.setattr(postgres, "CONNECT_BESIDE_SECONDS", 0.15)
+SHORT = Timeouts(call=BUDGET, attempt=0.2, cancel=0.05, connect=0.2, hedge=0.15)
 
 
 @pytest.fixture
@@ -35,20 +28,20 @@ async def between(pool: Pool, database: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def tasks(between: Proxy) -> AsyncIterator[SqlModelTaskRepository]:
-    engine = Pool(between.conninfo, connections=4, prepare=None)
-    yield SqlModelTaskRepository(engine)
-    await engine.close()
+async def tasks(between: Proxy, batching: bool) -> AsyncIterator[PostgresTaskRepository]:
+    pool = Pool(between.conninfo, connections=4, prepare=None, timeouts=SHORT)
+    yield PostgresTaskRepository(Database(pool, batching=batching))
+    await pool.close()
 
 
 @pytest.fixture
-def direct(pool: Pool) -> SqlModelTaskRepository:
+def direct(pool: Pool) -> PostgresTaskRepository:
     """The same tasks, without the proxy."""
-    return SqlModelTaskRepository(pool)
+    return PostgresTaskRepository(Database(pool))
 
 
 async def unavailable(call: Awaitable[object]) -> float:
-    """The seconds that it took to say so."""
+    """The seconds until the call failed."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     with pytest.raises(StorageUnavailable):
@@ -56,8 +49,8 @@ async def unavailable(call: Awaitable[object]) -> float:
     return loop.time() - began
 
 
-async def test_a_connection_that_was_reset_while_idle_is_replaced_unnoticed(
-    tasks: SqlModelTaskRepository, between: Proxy
+async def test_a_connection_that_was_reset_while_idle_is_replaced_without_an_error(
+    tasks: PostgresTaskRepository, between: Proxy
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
     between.cut()
@@ -67,8 +60,8 @@ async def test_a_connection_that_was_reset_while_idle_is_replaced_unnoticed(
 
 
 @pytest.mark.parametrize("direction", ["questions", "answers"])
-async def test_on_a_dead_network_a_call_ends_with_its_budget_and_heals_with_the_network(
-    tasks: SqlModelTaskRepository, between: Proxy, direction: str
+async def test_on_a_dead_network_a_call_fails_when_its_budget_is_spent_and_recovers_with_the_network(
+    tasks: PostgresTaskRepository, between: Proxy, direction: str
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
     getattr(between, direction).clear()
@@ -83,23 +76,20 @@ async def test_on_a_dead_network_a_call_ends_with_its_budget_and_heals_with_the_
     assert await tasks.get(ALICE, task.id) == task
 
 
-async def test_whether_the_database_is_ready_is_asked_for_a_second_and_noted(
-    between: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres, "READY_SECONDS", 0.1)
-    monkeypatch.setattr(postgres, "BUDGET_SECONDS", 60)
-    monkeypatch.setattr(postgres, "ATTEMPT_SECONDS", 60)
-    pool = Pool(between.conninfo, connections=1, prepare=None)
-    await pool.ping()
+async def test_the_readiness_check_has_a_timeout_of_its_own_and_its_failure_is_counted(between: Proxy) -> None:
+    timeouts = Timeouts(ready=0.1, call=60, attempt=60)
+    pool = Pool(between.conninfo, connections=1, prepare=None, timeouts=timeouts)
+    database = Database(pool)
+    await database.ping()
     assert pool.available
     between.answers.clear()
-    assert await unavailable(pool.ping()) < 1
+    assert await unavailable(database.ping()) < 1
     assert not pool.available
     await pool.close()
 
 
-async def test_more_callers_than_connections_are_all_answered_on_a_dead_network(
-    tasks: SqlModelTaskRepository, between: Proxy
+async def test_on_a_dead_network_more_callers_than_connections_fail_in_time(
+    tasks: PostgresTaskRepository, between: Proxy
 ) -> None:
     await tasks.page(ALICE, limit=100)
     between.questions.clear()
@@ -107,32 +97,32 @@ async def test_more_callers_than_connections_are_all_answered_on_a_dead_network(
     assert max(took) < BUDGET + 1
 
 
-async def test_a_read_whose_answer_is_lost_is_repeated(tasks: SqlModelTaskRepository, between: Proxy) -> None:
+async def test_a_read_whose_result_is_lost_is_retried(tasks: PostgresTaskRepository, between: Proxy) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
-    reading = await _lose_the_answer(tasks.get(ALICE, task.id), between)
+    reading = await _lose_the_result(tasks.get(ALICE, task.id), between)
     assert await reading == task
 
 
-async def test_a_task_whose_answer_is_lost_is_not_added_twice_and_not_pretended(
-    tasks: SqlModelTaskRepository, between: Proxy, direct: SqlModelTaskRepository
+async def test_an_add_whose_result_is_lost_is_not_retried_and_fails(
+    tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
 ) -> None:
     await tasks.page(ALICE, limit=100)
-    adding = await _lose_the_answer(tasks.add(ALICE, MILK, NOON), between)
+    adding = await _lose_the_result(tasks.add(ALICE, MILK, NOON), between)
     with pytest.raises(StorageUnavailable):
         await adding
     assert len(await direct.page(ALICE, limit=100)) == 1
 
 
-async def test_a_creation_with_a_key_whose_answer_is_lost_is_found_and_not_made_twice(
-    tasks: SqlModelTaskRepository, between: Proxy, direct: SqlModelTaskRepository
+async def test_an_add_with_a_key_whose_result_is_lost_is_retried_and_adds_one_task(
+    tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
 ) -> None:
     await tasks.page(ALICE, limit=100)
-    adding = await _lose_the_answer(tasks.add(ALICE, MILK, NOON, KEY), between)
+    adding = await _lose_the_result(tasks.add(ALICE, MILK, NOON, KEY), between)
     assert [await adding] == await direct.page(ALICE, limit=100)
 
 
-async def test_a_removal_of_what_was_seen_whose_answer_is_lost_is_done(
-    tasks: SqlModelTaskRepository, between: Proxy, direct: SqlModelTaskRepository
+async def test_a_removal_of_an_expected_version_whose_result_is_lost_succeeds(
+    tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
     between.answer_to_lose = b"DELETE"
@@ -141,8 +131,8 @@ async def test_a_removal_of_what_was_seen_whose_answer_is_lost_is_done(
     assert await direct.page(ALICE, limit=100) == []
 
 
-async def test_a_change_whose_answer_is_lost_is_found_and_not_made_twice(
-    tasks: SqlModelTaskRepository, between: Proxy, direct: SqlModelTaskRepository
+async def test_an_update_whose_result_is_lost_is_found_and_not_applied_twice(
+    tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
     calls = 0
@@ -159,17 +149,17 @@ async def test_a_change_whose_answer_is_lost_is_found_and_not_made_twice(
     assert (await direct.get(ALICE, task.id)).title == "Buy milk!"
 
 
-async def test_a_change_whose_answer_is_lost_while_it_waits_is_not_made_twice(
-    tasks: SqlModelTaskRepository, between: Proxy, database: str
+async def test_an_update_whose_connection_is_lost_while_it_waits_is_not_applied_twice(
+    tasks: PostgresTaskRepository, between: Proxy, database: str
 ) -> None:
-    """The server goes on with a statement whose client is gone: the repetition must not come on top of it."""
+    """The server continues a statement whose client is gone: the retry must not be applied on top of it."""
     task = await tasks.add(ALICE, MILK, NOON)
-    async with await psycopg.AsyncConnection.connect(database) as somebody:
-        await somebody.execute("LOCK TABLE tasks IN EXCLUSIVE MODE")
+    async with await psycopg.AsyncConnection.connect(database) as holder:
+        await holder.execute("LOCK TABLE tasks IN EXCLUSIVE MODE")
         toggling = asyncio.ensure_future(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)))
-        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as watching:
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as observer:
             while not await (
-                await watching.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+                await observer.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
             ).fetchone():
                 pass
         between.cut()
@@ -178,23 +168,23 @@ async def test_a_change_whose_answer_is_lost_while_it_waits_is_not_made_twice(
     assert (await tasks.get(ALICE, task.id)).completed
 
 
-async def test_a_removal_whose_answer_is_lost_is_told_from_what_is_found(
-    tasks: SqlModelTaskRepository, between: Proxy, direct: SqlModelTaskRepository
+async def test_a_removal_whose_result_is_lost_succeeds_if_the_task_is_gone(
+    tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
-    removing = await _lose_the_answer(tasks.remove(ALICE, task.id), between)
+    removing = await _lose_the_result(tasks.remove(ALICE, task.id), between)
     await removing
     with pytest.raises(TaskNotFound):
         await direct.get(ALICE, task.id)
 
 
-async def _lose_the_answer(call: Awaitable[object], between: Proxy) -> "asyncio.Future[Any]":
+async def _lose_the_result(call: Awaitable[object], between: Proxy) -> "asyncio.Future[Any]":
     between.answers.clear()
     return await _lost(call, between)
 
 
 async def _lost(call: Awaitable[object], between: Proxy) -> "asyncio.Future[Any]":
-    """The call, after its statement was carried out and its connection lost before the answer."""
+    """The call, after its statement was executed and the connection lost before the result arrived."""
     calling = asyncio.ensure_future(call)
     await between.swallowed.wait()
     between.answers.set()
@@ -202,26 +192,28 @@ async def _lost(call: Awaitable[object], between: Proxy) -> "asyncio.Future[Any]
     return calling
 
 
-async def test_a_locked_row_holds_up_whoever_wants_to_change_it_no_longer_than_the_budget(
-    tasks: SqlModelTaskRepository, database: str
+async def test_updates_of_a_locked_row_fail_when_their_budget_is_spent_and_delay_no_others(
+    tasks: PostgresTaskRepository, database: str
 ) -> None:
     task, other = await tasks.add(ALICE, MILK, NOON), await tasks.add(BOB, MILK, NOON)
-    async with await psycopg.AsyncConnection.connect(database) as somebody:
-        await somebody.execute("SELECT * FROM tasks WHERE id = %s FOR UPDATE", [task.id])
+    async with await psycopg.AsyncConnection.connect(database) as holder:
+        await holder.execute("SELECT * FROM tasks WHERE id = %s FOR UPDATE", [task.id])
         assert await unavailable(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))) < BUDGET + 1
         assert await tasks.get(ALICE, task.id) == task
+        waiting = asyncio.ensure_future(unavailable(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))))
         assert (await tasks.update(BOB, other.id, lambda task: task.toggle(LATER))).completed
+        assert not waiting.done()
+        await waiting
     assert (await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))).completed
 
 
-async def test_a_read_only_database_answers_reads_and_refuses_writes(
-    tasks: SqlModelTaskRepository, between: Proxy
+async def test_a_read_only_database_serves_reads_and_refuses_writes(
+    tasks: PostgresTaskRepository, between: Proxy, batching: bool
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
-    read_only = Pool(
-        make_conninfo(between.conninfo, options="-c default_transaction_read_only=on"), connections=2, prepare=None
-    )
-    replica = SqlModelTaskRepository(read_only)
+    conninfo = make_conninfo(between.conninfo, options="-c default_transaction_read_only=on")
+    read_only = Pool(conninfo, connections=2, prepare=None, timeouts=SHORT)
+    replica = PostgresTaskRepository(Database(read_only, batching=batching))
     assert await replica.get(ALICE, task.id) == task
     for write in (
         replica.add(ALICE, MILK, NOON),
@@ -233,31 +225,27 @@ async def test_a_read_only_database_answers_reads_and_refuses_writes(
     await read_only.close()
 
 
-async def test_a_server_that_is_not_there_is_tried_again_for_a_moment_only() -> None:
-    nowhere = Pool("host=127.0.0.1 port=1 user=nobody", connections=1, prepare=None)
-    took = await unavailable(SqlModelTaskRepository(nowhere).page(ALICE, limit=100))
+async def test_connecting_to_a_server_that_refuses_is_retried_for_a_short_time(batching: bool) -> None:
+    nowhere = Pool("host=127.0.0.1 port=1 user=nobody", connections=1, prepare=None, timeouts=SHORT)
+    took = await unavailable(PostgresTaskRepository(Database(nowhere, batching=batching)).page(ALICE, limit=100))
     assert took < 0.2 + 0.5
     await nowhere.close()
 
 
-async def test_a_server_that_comes_back_is_found_by_the_call_that_waits(
-    between: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres, "BUDGET_SECONDS", 5)
-    monkeypatch.setattr(postgres, "CONNECT_AGAIN_SECONDS", 5)
+async def test_a_call_that_is_waiting_succeeds_when_the_server_comes_back(between: Proxy, batching: bool) -> None:
     between.questions.clear()
-    engine = Pool(between.conninfo, connections=1, prepare=None)
-    listing = asyncio.ensure_future(SqlModelTaskRepository(engine).page(ALICE, limit=100))
+    pool = Pool(between.conninfo, connections=1, prepare=None, timeouts=replace(SHORT, call=5, connect=5))
+    listing = asyncio.ensure_future(PostgresTaskRepository(Database(pool, batching=batching)).page(ALICE, limit=100))
     await between.swallowed.wait()
     between.cut()
     between.questions.set()
     assert await listing == []
     assert between.connections >= 2
-    await engine.close()
+    await pool.close()
 
 
-async def test_an_attempt_to_connect_that_the_network_has_forgotten_is_not_waited_for(
-    tasks: SqlModelTaskRepository, between: Proxy
+async def test_a_connection_attempt_that_the_network_dropped_is_hedged(
+    tasks: PostgresTaskRepository, between: Proxy
 ) -> None:
     between.questions.clear()
     listing = asyncio.ensure_future(tasks.page(ALICE, limit=100))
@@ -268,10 +256,10 @@ async def test_an_attempt_to_connect_that_the_network_has_forgotten_is_not_waite
     assert between.connections == 2
 
 
-async def test_whoever_is_cancelled_leaves_no_connection_behind(tasks: SqlModelTaskRepository, database: str) -> None:
+async def test_cancelled_calls_leave_no_connection_occupied(tasks: PostgresTaskRepository, database: str) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
-    async with await psycopg.AsyncConnection.connect(database) as somebody:
-        await somebody.execute("LOCK TABLE tasks")
+    async with await psycopg.AsyncConnection.connect(database) as holder:
+        await holder.execute("LOCK TABLE tasks")
         changing = [
             asyncio.ensure_future(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))) for _ in range(8)
         ]

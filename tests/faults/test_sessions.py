@@ -23,10 +23,10 @@ async def test_without_a_fault_nothing_fails_or_is_slow(stage: Stage) -> None:
 
 
 @pytest.mark.quick
-async def test_when_every_session_is_terminated_at_most_requests_in_flight_fail(stage: Stage) -> None:
-    async with stage.fault("sessions terminated", ONLY_IN_FLIGHT, last_error_within(1)) as fault:
+async def test_when_every_session_is_terminated_at_most_requests_in_flight_fail(either: Stage) -> None:
+    async with either.fault("sessions terminated", ONLY_IN_FLIGHT, last_error_within(1)) as fault:
         fault.begins()
-        assert await stage.cluster.terminate_sessions()
+        assert await either.cluster.terminate_sessions()
         fault.ends()
 
 

@@ -10,8 +10,9 @@ from dependency_injector.providers import Object
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
-from adapters.postgres.repository import SqlModelTaskRepository
+from adapters.postgres.repository import PostgresTaskRepository
 from entrypoints.container import Container
 from tests.http.conftest import Contract, assert_problem, bearer, client, invalid_fields
 
@@ -103,7 +104,7 @@ NO_TASK = [
 
 @pytest.fixture
 async def alice(wiring: Container, pool: Pool) -> AsyncIterator[Client]:
-    wiring.tasks.override(Object(SqlModelTaskRepository(pool)))
+    wiring.tasks.override(Object(PostgresTaskRepository(Database(pool))))
     async with client(wiring, **bearer("alice")) as hers:
         yield hers
 

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.in_memory import InMemoryIdentityProvider
+from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
-from adapters.postgres.repository import SqlModelTaskRepository
+from adapters.postgres.repository import PostgresTaskRepository
 from domain.values import UserId
 from entrypoints.container import Container
 from tests.http.conftest import client, container
@@ -105,5 +106,5 @@ async def test_bob_cannot_read_or_change_alice_s_tasks(sent: list[RawRequest]) -
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_bob_cannot_read_or_change_alice_s_tasks_in_postgresql(pool: Pool, sent: list[RawRequest]) -> None:
     wiring = container()
-    wiring.tasks.override(Object(SqlModelTaskRepository(pool)))
+    wiring.tasks.override(Object(PostgresTaskRepository(Database(pool))))
     await _check_isolation(wiring, sent)

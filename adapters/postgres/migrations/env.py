@@ -6,7 +6,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from adapters.postgres import creations, statements  # noqa: F401  (for their tables)
+from adapters.postgres import tables  # noqa: F401  (fills the metadata)
 from adapters.postgres.url import CONNECT_SECONDS
 
 LOCK = 0x746F646F  # "todo"; any number will do, as long as every version of this project takes the same

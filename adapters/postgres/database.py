@@ -1,0 +1,69 @@
+"""The database as the repository uses it: `ask` executes a statement for one call and returns its rows, committed."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from adapters.postgres.batching import Arguments, Batcher, Rows
+from adapters.postgres.failures import OutcomeUnknown
+from adapters.postgres.pool import Pool
+from adapters.postgres.statements import STATEMENTS, Statement
+from domain.errors import StorageUnavailable
+
+ATTEMPTS = 3  # at a statement that is repeatable
+
+
+class Database:
+    """Executes statements on the pool's connections, each in a transaction of its own.
+
+    `batching`: concurrent calls share executions. Otherwise every call has one of its own; the results are the same.
+    """
+
+    def __init__(self, pool: Pool, *, batching: bool = True) -> None:
+        self._pool = pool
+        names = [statement.name for statement in STATEMENTS] if batching else []
+        self.batchers: Mapping[str, Batcher] = {
+            name: Batcher(self._execute, slow_after=pool.timeouts.slow_statement) for name in names
+        }
+        """By the name of the statements that they execute; none without batching."""
+
+    def deadline(self) -> float:
+        """When a call that begins now runs out of its time budget, by the event loop's clock."""
+        return asyncio.get_running_loop().time() + self._pool.timeouts.call
+
+    async def ask(self, statement: Statement, *arguments: object, deadline: float) -> Rows:
+        """The rows of this call, without `n`, after the statement has committed.
+
+        Raises StorageUnavailable where the statement was not executed before the deadline. Raises OutcomeUnknown where
+        the connection was lost and it may have been executed; a repeatable statement is executed again instead, and
+        then raises StorageUnavailable.
+        """
+        execute = self.batchers[statement.name].ask if self.batchers else self._alone
+        for _ in range(ATTEMPTS):
+            try:
+                return await execute(statement, arguments, deadline)
+            except OutcomeUnknown:
+                if not statement.repeatable:
+                    raise
+        raise StorageUnavailable
+
+    async def ping(self) -> None:
+        """Returns if the database responds within the timeout `ready` and holds the table of tasks; otherwise raises
+        StorageUnavailable, after twice that timeout at the latest."""
+        deadline = asyncio.get_running_loop().time() + self._pool.timeouts.ready
+        try:
+            [[migrated]] = await self._pool.run(b"SELECT to_regclass('tasks') IS NOT NULL", (), deadline)
+        except OutcomeUnknown:
+            raise StorageUnavailable from None
+        if not migrated:
+            raise StorageUnavailable
+
+    async def _alone(self, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
+        [rows] = await self._execute(statement, [arguments], deadline)
+        return rows
+
+    async def _execute(self, statement: Statement, calls: Sequence[Arguments], deadline: float) -> Sequence[Rows]:
+        """The rows of each call."""
+        rows_by_call: list[list[tuple[object, ...]]] = [[] for _ in calls]
+        for row in await self._pool.run(statement.query, statement.arrays(calls), deadline):
+            rows_by_call[row[0] - 1].append(row[1:])
+        return rows_by_call

@@ -1,0 +1,77 @@
+"""What failures of PostgreSQL mean: by SQLSTATE for one statement, and over time for the whole database."""
+
+import asyncio
+
+import structlog
+
+from domain.errors import StorageUnavailable
+
+_log = structlog.get_logger()
+
+# SQLSTATEs and classes of them (PostgreSQL's manual, appendix A).
+QUERY_CANCELED = "57014"
+_ROLLED_BACK = {"40001", "40P01"}  # serialization failure, deadlock
+_UNAVAILABLE = {
+    "08",  # connection exceptions
+    "53",  # insufficient resources
+    "57",  # operator intervention
+    "58",  # system errors
+    "25006",  # read-only transaction
+    "55P03",  # lock not available
+}
+_SHUTDOWN = {"57P01", "57P02", "57P03"}  # while the commit waits for a standby, it may be done already
+
+
+class OutcomeUnknown(Exception):
+    """The statement was sent and the connection was lost before the result arrived: it may have been executed."""
+
+
+def is_rolled_back(sqlstate: str | None) -> bool:
+    """Whether the statement certainly had no effect and would succeed if sent again."""
+    return sqlstate in _ROLLED_BACK
+
+
+def classify(sqlstate: str | None) -> Exception:
+    """The exception for a failed statement; None where the connection was lost without a SQLSTATE.
+
+    Failures other than StorageUnavailable and OutcomeUnknown are bugs: reported by SQLSTATE only, because PostgreSQL's
+    message may quote a task.
+    """
+    if sqlstate is None or sqlstate in _SHUTDOWN:
+        return OutcomeUnknown()
+    if sqlstate[:2] in _UNAVAILABLE or sqlstate in _UNAVAILABLE or sqlstate in _ROLLED_BACK:
+        return StorageUnavailable()
+    return RuntimeError(f"PostgreSQL rejected a statement: SQLSTATE {sqlstate}")
+
+
+class Health:
+    """Whether the database is available. Logs one line per change, however many statements fail.
+
+    It counts as available again when a statement succeeds `recovery` seconds or more after the last failure.
+    """
+
+    def __init__(self, recovery: float) -> None:
+        self.failures = 0
+        """Statements since the start that failed because of the database or the connection."""
+        self._recovery = recovery
+        self._failures_of_outage = 0
+        self._began = self._last_failure = 0.0
+
+    @property
+    def available(self) -> bool:
+        return not self._failures_of_outage
+
+    def failed(self, cause: str) -> None:
+        self.failures += 1
+        self._last_failure = asyncio.get_running_loop().time()
+        if self.available:
+            self._began = self._last_failure
+            _log.warning("database unavailable", cause=cause)
+        self._failures_of_outage += 1
+
+    def succeeded(self) -> None:
+        if self.available or asyncio.get_running_loop().time() - self._last_failure < self._recovery:
+            return
+        seconds = round(self._last_failure - self._began, 1)
+        _log.warning("database available", failures=self._failures_of_outage, seconds=seconds)
+        self._failures_of_outage = 0

@@ -1,0 +1,260 @@
+"""The repository contract on PostgreSQL, and what only a database can get wrong."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from adapters.postgres import statements
+from adapters.postgres.database import Database
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import PostgresTaskRepository
+from adapters.postgres.statements import PAGES, Statement
+from domain.errors import StorageUnavailable
+from domain.listing import Selection, Sort
+from domain.search import SearchText
+from domain.task import Draft, Task
+from domain.values import IdempotencyKey, Title
+from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract, append
+
+
+@pytest.fixture
+def tasks(pool: Pool, batching: bool) -> PostgresTaskRepository:
+    return PostgresTaskRepository(Database(pool, batching=batching))
+
+
+class TestPostgresTaskRepository(TaskRepositoryContract):
+    """Runs on the fixture above, with batching and without."""
+
+
+NAMES: Mapping[bytes, str] = {
+    **{value.query: name for name, value in vars(statements).items() if isinstance(value, Statement)},
+    **{statement.query: "PAGE" for statement in PAGES.values()},
+    statements.SAVE.query: "SAVE",
+}
+
+
+class WatchedPool(Pool):
+    """Records the names of the statements sent since the last `take`."""
+
+    sent: Sequence[str] = ()
+
+    async def run(self, query: bytes, values: Sequence[str], deadline: float) -> Sequence[tuple[Any, ...]]:
+        self.sent = [*self.sent, NAMES[query]]
+        return await super().run(query, values, deadline)
+
+    def take(self) -> Sequence[str]:
+        sent, self.sent = self.sent, ()
+        return sent
+
+
+@pytest.fixture
+async def watched(pool: Pool, database: str) -> AsyncIterator[WatchedPool]:
+    watched = WatchedPool(database, connections=8, prepare=None)
+    yield watched
+    await watched.close()
+
+
+async def test_a_single_call_is_one_statement_and_an_update_is_two(watched: WatchedPool, batching: bool) -> None:
+    tasks = PostgresTaskRepository(Database(watched, batching=batching))
+    task = await tasks.add(ALICE, MILK, NOON)
+    assert watched.take() == ["ADD"]
+    await tasks.get(ALICE, task.id)
+    assert watched.take() == ["GET"]
+    await tasks.page(ALICE, limit=100)
+    assert watched.take() == ["PAGE"]
+    await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+    assert watched.take() == ["GET", "SAVE"]
+    await tasks.update(ALICE, task.id, lambda task: task)
+    assert watched.take() == ["GET"]
+    await tasks.remove(ALICE, task.id)
+    assert watched.take() == ["REMOVE"]
+    await tasks.add(ALICE, MILK, NOON, KEY)
+    assert watched.take() == ["ADD_ONCE"]
+    await tasks.add(ALICE, MILK, NOON, KEY)
+    assert watched.take() == ["ADD_ONCE", "RECALL", "SETTLE"]
+
+
+async def test_concurrent_calls_share_a_statement(watched: WatchedPool) -> None:
+    tasks = PostgresTaskRepository(Database(watched))
+    added = await asyncio.gather(*(tasks.add(owner, MILK, NOON) for owner in (ALICE, BOB) for _ in range(50)))
+    assert watched.take() == ["ADD"]
+    await asyncio.gather(*(tasks.get(task.user_id, task.id) for task in added))
+    await asyncio.gather(*(tasks.update(task.user_id, task.id, lambda task: task.toggle(LATER)) for task in added))
+    await asyncio.gather(*(tasks.remove(task.user_id, task.id) for task in added))
+    assert watched.take() == ["GET", "GET", "SAVE", "REMOVE"]
+
+
+async def test_without_batching_each_call_has_a_statement_of_its_own(watched: WatchedPool) -> None:
+    tasks = PostgresTaskRepository(Database(watched, batching=False))
+    added = await asyncio.gather(*(tasks.add(ALICE, MILK, NOON) for _ in range(20)))
+    await asyncio.gather(*(tasks.get(ALICE, task.id) for task in added))
+    assert watched.take() == ["ADD"] * 20 + ["GET"] * 20
+
+
+def test_every_statement_names_the_owner() -> None:
+    for query, name in NAMES.items():
+        match name:
+            case "ADD":
+                assert b"INSERT INTO tasks (user_id, " in query
+                assert b"SELECT owner, new_id, " in query
+            case "ADD_ONCE":
+                assert b"INSERT INTO tasks (user_id, " in query
+                assert b"SELECT owner, task_id, " in query
+                assert query.count(b"ON (fresh.user_id, fresh.key) = (call.owner, call.key)") == 2
+            case "SETTLE":
+                assert b"tasks" not in query
+            case "RECALL":
+                assert b"ON (known.user_id, known.key) = (call.owner, call.key)" in query
+            case "PAGE":
+                assert b"WHERE tasks.user_id = call.owner AND" in query
+            case _:
+                assert b"ON (tasks.user_id, tasks.id) = (call.owner, call.id)" in query
+    for statement in (statements.SAVE, statements.REMOVE):
+        assert re.search(rb"WHERE \(tasks\.user_id, tasks\.id.*\) = \(expected\.owner, expected\.id", statement.query)
+
+
+async def test_a_task_is_stored_when_the_call_returns(tasks: PostgresTaskRepository, database: str) -> None:
+    task = await tasks.add(ALICE, MILK, NOON)
+    async with await psycopg.AsyncConnection.connect(database) as other:
+        cursor = await other.execute("SELECT title FROM tasks WHERE id = %s", [task.id])
+        assert await cursor.fetchone() == ("Buy milk",)
+
+
+async def test_an_update_is_applied_on_top_of_a_concurrent_one(tasks: PostgresTaskRepository) -> None:
+    task = await tasks.add(ALICE, Draft(MILK.title), NOON)
+    faster = PostgresTaskRepository(tasks._database)
+    attempts = []
+
+    def slow(task: Task) -> Task:
+        attempts.append(task)
+        return append("?", task)
+
+    original_get = tasks._get
+
+    async def overtaken(*arguments: object) -> Task:
+        task = await original_get(*arguments)  # type: ignore[arg-type]
+        if not attempts:
+            await faster.update(ALICE, task.id, lambda task: append("!", task))
+        return task
+
+    tasks._get = overtaken  # type: ignore[assignment, method-assign]
+    assert (await tasks.update(ALICE, task.id, slow)).title == "Buy milk!?"
+    assert len(attempts) == 2
+
+
+@pytest.mark.parametrize("limit", [1, 500])
+@pytest.mark.parametrize("descending", [False, True])
+async def test_a_page_of_a_long_list_is_read_by_the_index(
+    pool: Pool, database: str, limit: int, descending: bool
+) -> None:
+    """Even where PostgreSQL knows that nearly all tasks belong to the owner, and might prefer to sort them."""
+    statement = PAGES[Sort.CREATED, descending, False]
+    values = statement.arrays([(ALICE, None, None, None, None, limit)])
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
+        await connection.execute(
+            "INSERT INTO tasks (user_id, title, completed, created_at, updated_at) "
+            "SELECT 'alice', 'task ' || number, false, now(), now() FROM generate_series(1, 20000) AS number"
+        )
+        await connection.execute("ANALYZE tasks")
+        plan = await connection.execute(b"EXPLAIN " + statement.query, values)
+        text = "\n".join(line for (line,) in await plan.fetchall())
+        await connection.execute("DELETE FROM tasks")
+        await connection.execute("ANALYZE tasks")
+    assert "Sort Key: tasks.id" not in text
+    assert re.search("Index Scan (Backward )?using tasks_pkey on tasks", text)
+
+
+async def test_a_prepared_statement_settles_on_one_plan_for_batches_of_any_size(pool: Pool, database: str) -> None:
+    """PostgreSQL would otherwise plan again for each short batch, because it sees how short it is."""
+    single = Pool(database, connections=1, prepare=True)
+    tasks = PostgresTaskRepository(Database(single))
+    for _ in range(20):
+        task = await tasks.add(ALICE, MILK, NOON)
+        await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+        await tasks.page(ALICE, limit=9)
+        await tasks.remove(ALICE, task.id)
+    plans = await single.run(
+        b"SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement LIKE '%%unnest%%'",
+        (),
+        asyncio.get_running_loop().time() + 60,
+    )
+    await single.close()
+    assert len(plans) == 5
+    assert all(custom <= 5 < generic for custom, generic in plans)
+
+
+async def test_adding_with_a_key_deletes_expired_keys(tasks: PostgresTaskRepository, database: str) -> None:
+    for letter in "abc":
+        await tasks.add(ALICE, MILK, NOON, IdempotencyKey(letter))
+    await tasks.add(BOB, MILK, NOON + IdempotencyKey.LIFETIME - timedelta(microseconds=1), IdempotencyKey("not yet"))
+    await tasks.add(BOB, MILK, NOON + IdempotencyKey.LIFETIME, IdempotencyKey("now"))
+    async with await psycopg.AsyncConnection.connect(database) as other:
+        cursor = await other.execute("SELECT key FROM task_creations ORDER BY key")
+        assert await cursor.fetchall() == [("not yet",), ("now",)]
+    assert len(await tasks.page(ALICE, limit=9)) == 3
+
+
+async def test_searches_of_one_owner_take_turns_and_do_not_delay_other_owners(
+    watched: WatchedPool, batching: bool
+) -> None:
+    tasks = PostgresTaskRepository(Database(watched, batching=batching))
+    await asyncio.gather(*(tasks.add(owner, Draft(Title("Queue up")), NOON) for owner in (ALICE, BOB)))
+    watched.take()
+    queue = Selection(search=SearchText("queue"))
+    hers = [asyncio.create_task(tasks.page(ALICE, queue, limit=9)) for _ in range(20)]
+    await asyncio.sleep(0)  # until all of hers have begun
+    his = await tasks.page(BOB, queue, limit=9)
+    assert len(his) == 1
+    assert sum(search.done() for search in hers) <= 2
+    assert [len(page) for page in await asyncio.gather(*hers)] == [1] * 20
+    assert watched.take() == ["PAGE"] * 21
+
+
+async def test_times_are_in_utc_whatever_the_database_is_set_to(database: str, pool: Pool) -> None:
+    abroad = Pool(f"{database} options='-c TimeZone=America/New_York'", connections=1, prepare=None)
+    tasks = PostgresTaskRepository(Database(abroad))
+    task = await tasks.get(ALICE, (await tasks.add(ALICE, MILK, NOON)).id)
+    await abroad.close()
+    assert task.created_at == NOON
+    assert task.created_at.tzinfo is UTC
+
+
+async def test_connections_closed_by_the_server_are_replaced_without_an_error(
+    tasks: PostgresTaskRepository, database: str
+) -> None:
+    await asyncio.gather(
+        *(call for _ in range(20) for call in (tasks.add(ALICE, MILK, NOON), tasks.page(BOB, limit=1)))
+    )
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as operator:
+        cursor = await operator.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert len(await cursor.fetchall()) > 1
+    assert len(await asyncio.gather(*(tasks.page(ALICE, limit=100) for _ in range(20)))) == 20
+
+
+async def test_an_unreachable_database_is_storage_unavailable() -> None:
+    nowhere = Pool("host=127.0.0.1 port=1 user=nobody password=secret", connections=1, prepare=None)
+    with pytest.raises(StorageUnavailable):
+        await PostgresTaskRepository(Database(nowhere)).get(ALICE, (await _any_task()).id)
+    await nowhere.close()
+
+
+async def _any_task() -> Task:
+    from adapters.in_memory import InMemoryTaskRepository
+
+    return await InMemoryTaskRepository().add(ALICE, MILK, NOON)
+
+
+async def test_a_bug_is_reported_without_the_message_of_postgresql(tasks: PostgresTaskRepository) -> None:
+    with pytest.raises(RuntimeError) as bug:
+        await tasks.add(ALICE, Draft("private" * 100), NOON)  # type: ignore[arg-type]
+    assert "22001" in str(bug.value)
+    assert "private" not in str(bug.value)
+    assert bug.value.__suppress_context__
