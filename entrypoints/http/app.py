@@ -24,7 +24,7 @@ from entrypoints.http.middleware.request_log import RequestLog
 from entrypoints.observability.request_metrics import RequestCounts
 
 CONTRACTS = (user_tasks, tasks)
-"""In order of precedence: a user may be called "tasks"."""
+"""In order of precedence, because a user may be called "tasks"."""
 
 
 def create(
@@ -44,7 +44,7 @@ def create(
         description=openapi.DESCRIPTION,
         version=version("todo-backend"),
         openapi_tags=[
-            *({"name": part.CONTRACT.prefix, "description": part.CONTRACT.description} for part in CONTRACTS),
+            *({"name": part.CONTRACT.prefix, "description": part.CONTRACT.description} for part in reversed(CONTRACTS)),
             {"name": "health", "description": "For the operator of the process. Needs no token."},
         ],
         telemetry={"tracing": False, "metrics": False, "logs": False},  # `observability` has its own
