@@ -1,6 +1,7 @@
 """`/docs`: interactive API documentation, served by this process alone under a strict content security policy."""
 
 from collections.abc import Awaitable, Callable
+from functools import cache
 from importlib.resources import files
 
 from fastapi import APIRouter
@@ -55,8 +56,9 @@ _THEME = b"""@media (prefers-color-scheme: dark) {
 """Swagger UI has no dark scheme of its own."""
 
 
+@cache
 def router() -> APIRouter:
-    """The page and its assets, read once. Swagger UI itself comes with the package fastapi-offline."""
+    """The page and its assets, read once per process. Swagger UI itself comes with the package fastapi-offline."""
     static = files("fastapi_offline") / "static"
     assets = {
         "/docs": (_PAGE, "text/html"),

@@ -1,8 +1,9 @@
 """Clients of the application over ASGI, with the in-memory repository and real tokens."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx2
@@ -47,9 +48,18 @@ def container(**chosen: Any) -> Container:
     return created
 
 
+SHARED = container()
+"""Wiring that tests share, with one application for each option: making one takes longer than most tests."""
+
+
 @pytest.fixture
-def wiring() -> Container:
-    return container()
+def wiring() -> Iterator[Container]:
+    """The shared wiring with a repository of the test's own. What a test overrides is undone."""
+    SHARED.tasks.override(Object(InMemoryTaskRepository()))
+    yield SHARED
+    for provider in (SHARED.tasks, SHARED.ping, SHARED.now):
+        provider.reset_override()
+    SHARED.ping.override(Callable(_reachable))
 
 
 _options: dict[str, Any] = {"express": True}
@@ -66,9 +76,15 @@ def application(wiring: Container, **options: Any) -> FastAPI:
     return create(wiring, **_options, **options)
 
 
+@cache
+def _shared_application(express: bool) -> FastAPI:
+    return create(SHARED, express=express)
+
+
 def client(wiring: Container, **headers: str) -> httpx2.AsyncClient:
+    app = _shared_application(_options["express"]) if wiring is SHARED else application(wiring)
     # Exceptions become a 500 response, which is what tests assert.
-    transport = httpx2.ASGITransport(application(wiring), raise_app_exceptions=False)
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
 
 
