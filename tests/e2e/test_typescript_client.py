@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from adapters.better_auth.identity import Expected, sign
+from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
 from tests.cli.conftest import TIMEOUT, Serving, Todo
 from tests.e2e.conftest import CLIENT, CLIENT_TESTS, compile_typescript
@@ -205,7 +205,7 @@ def test_deleting_a_missing_task_is_404(api: Serving, token: str) -> None:
 def test_an_expired_token_is_replaced_once_and_nothing_is_done_twice(
     api: Serving, todo: Todo, direct: httpx2.Client, token: str, user: str, task: int, step: str
 ) -> None:
-    expired = sign(UserId(user), (todo.folder / ".todo/secret").read_text(), Expected(), seconds=-60)
+    expired = sign(UserId(user), (todo.folder / ".todo/secret").read_text(), ExpectedClaims(), seconds=-60)
     with flaky(api.address) as proxy:
         result = run(step, proxy.address, expired, token, task=task)
         refused = run(step, proxy.address, expired, expired, token, task=task)

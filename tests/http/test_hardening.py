@@ -1,4 +1,4 @@
-"""Small rules that keep clients and browsers safe."""
+"""Hardening: strict JSON numbers, and no content sniffing."""
 
 import httpx2
 import pytest
@@ -20,12 +20,12 @@ async def test_numbers_that_are_not_json_are_refused_in_any_member(
     assert (await alice.get(contract.alice_path)).json() == []
 
 
-async def test_their_names_are_fine_in_a_string(alice: Client, contract: Contract) -> None:
+async def test_names_of_such_numbers_are_accepted_in_strings(alice: Client, contract: Contract) -> None:
     response = await alice.post(contract.alice_path, json={"title": "NaN to Infinity", "NaN": "Infinity"})
     assert (response.status_code, response.json()["title"]) == (201, "NaN to Infinity")
 
 
-async def test_every_response_forbids_content_sniffing(anybody: Client, alice: Client) -> None:
+async def test_every_response_forbids_content_sniffing(anonymous: Client, alice: Client) -> None:
     preflight = {"Origin": FRONTEND, "Access-Control-Request-Method": "PUT"}
     responses = [
         await alice.post("/api/tasks", json={"title": "x"}),
@@ -33,11 +33,11 @@ async def test_every_response_forbids_content_sniffing(anybody: Client, alice: C
         await alice.get("/api/tasks/x"),
         await alice.get("/api/bob/tasks"),
         await alice.delete("/api/tasks/7"),
-        await anybody.get("/api/tasks"),
-        await anybody.get("/nowhere"),
-        await anybody.get("/healthz"),
-        await anybody.get("/docs"),
-        await anybody.get("/openapi.json"),
-        await anybody.options("/api/tasks", headers={**preflight, **bearer("alice")}),
+        await anonymous.get("/api/tasks"),
+        await anonymous.get("/nowhere"),
+        await anonymous.get("/healthz"),
+        await anonymous.get("/docs"),
+        await anonymous.get("/openapi.json"),
+        await anonymous.options("/api/tasks", headers={**preflight, **bearer("alice")}),
     ]
     assert {response.headers["x-content-type-options"] for response in responses} == {"nosniff"}
