@@ -19,6 +19,7 @@ from entrypoints.http.middleware.authentication import Authentication
 from entrypoints.http.middleware.body_limit import BodyLimit
 from entrypoints.http.middleware.cors import Cors
 from entrypoints.http.middleware.errors import Errors
+from entrypoints.http.middleware.head import Head
 from entrypoints.http.middleware.request_log import RequestLog
 from entrypoints.observability.request_metrics import RequestCounts
 
@@ -59,6 +60,7 @@ def create(
             Middleware(Errors),
             Middleware(Authentication, identity=container.identity()),
             Middleware(BodyLimit),
+            Middleware(Head),
             *([Middleware(Express)] if express else []),
         ],
     )

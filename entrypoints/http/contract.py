@@ -1,17 +1,26 @@
 """What an HTTP contract is: its prefix, its statuses where they differ, and a router whose routes know it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from domain.errors import DomainError, IdentityUnavailable, InvalidValue, NotAuthenticated, StorageUnavailable
+from domain.errors import (
+    CredentialsExpired,
+    CredentialsMissing,
+    DomainError,
+    IdentityUnavailable,
+    InvalidValue,
+    NotAuthenticated,
+    StorageUnavailable,
+    WrongCredentialType,
+)
 from entrypoints.http.json_body import JsonBody
 from entrypoints.http.openapi import errors
-from entrypoints.http.problem import ERRORS
+from entrypoints.http.problem import ERRORS, HTTP_ERRORS, UNHANDLED, ErrorSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +45,21 @@ class Contract:
             generate_unique_id_function=attrgetter("name"),
         )
 
-    def status(self, failure: type[DomainError]) -> int:
-        return self.statuses.get(failure, ERRORS[failure].status)
+    def error(self, failure: type[DomainError]) -> ErrorSpec:
+        """How the failure is reported in this contract."""
+        spec = ERRORS[failure]
+        return replace(spec, status=self.statuses.get(failure, spec.status))
 
 
-_COMMON = (NotAuthenticated, IdentityUnavailable, InvalidValue, StorageUnavailable)
+_COMMON = (
+    CredentialsMissing,
+    NotAuthenticated,
+    CredentialsExpired,
+    WrongCredentialType,
+    IdentityUnavailable,
+    InvalidValue,
+    StorageUnavailable,
+)
 
 
 class ContractRoute(APIRoute):
@@ -50,9 +69,9 @@ class ContractRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
-        statuses = {500, *map(self.contract.status, (*_COMMON, *self.contract.failures))}
+        specs = [*map(self.contract.error, (*_COMMON, *self.contract.failures)), UNHANDLED]
         self.openapi_extra = {"security": [{"bearer": []}], **(self.openapi_extra or {})}
         for body in (part.call for part in self.dependant.dependencies if isinstance(part.call, JsonBody)):
-            statuses |= {408, 413, 415}
+            specs += [HTTP_ERRORS[408], HTTP_ERRORS[413], HTTP_ERRORS[415]]
             self.openapi_extra["requestBody"] = body.openapi()
-        self.responses = {**errors(*statuses), **self.responses}
+        self.responses = {**errors(*specs), **self.responses}

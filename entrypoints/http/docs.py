@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from fastapi import APIRouter
-from starlette.responses import Response
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
 
 _POLICY = "; ".join(
     (
@@ -25,6 +26,7 @@ _PAGE = b"""<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Tasks API</title>
 <link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="stylesheet" href="docs/theme.css">
 <link rel="icon" href="docs/favicon.png">
 </head>
 <body>
@@ -40,8 +42,17 @@ _START = b"""SwaggerUIBundle({
   deepLinking: true,
   tryItOutEnabled: true,
   displayRequestDuration: true,
+  persistAuthorization: true,
 });
 """
+
+_THEME = b"""@media (prefers-color-scheme: dark) {
+  html { background: #1b1b1f; }
+  .swagger-ui { filter: invert(0.88) hue-rotate(180deg); }
+  .swagger-ui .microlight, .swagger-ui img { filter: invert(1) hue-rotate(180deg); }
+}
+"""
+"""Swagger UI has no dark scheme of its own."""
 
 
 def router() -> APIRouter:
@@ -49,15 +60,21 @@ def router() -> APIRouter:
     static = files("fastapi_offline") / "static"
     assets = {
         "/docs": (_PAGE, "text/html"),
+        "/docs/theme.css": (_THEME, "text/css"),
         "/docs/start.js": (_START, "text/javascript"),
         "/docs/swagger-ui.css": ((static / "swagger-ui.css").read_bytes(), "text/css"),
         "/docs/swagger-ui-bundle.js": ((static / "swagger-ui-bundle.js").read_bytes(), "text/javascript"),
         "/docs/favicon.png": ((static / "favicon.png").read_bytes(), "image/png"),
     }
     router = APIRouter(include_in_schema=False)
+    router.add_api_route("/", _to_docs)
     for path, (content, media_type) in assets.items():
         router.add_api_route(path, _asset(content, media_type))
     return router
+
+
+async def _to_docs(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs", 307)
 
 
 def _asset(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
+from domain.errors import StorageUnavailable
 from entrypoints.http.context import services
 from entrypoints.http.openapi import HEALTH, errors
+from entrypoints.http.problem import ERRORS
 
 router = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"))
 
@@ -18,13 +20,15 @@ class Health(TypedDict):
     status: str
 
 
-@router.get("/healthz", response_model=Health, responses=HEALTH)
+@router.get("/healthz", summary="Liveness", response_model=Health, responses=HEALTH)
 async def alive() -> Response:
     """The process is running. Does not touch the database, so that probes never keep it awake."""
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
-@router.get("/readyz", response_model=Health, responses={**HEALTH, **errors(503)})
+@router.get(
+    "/readyz", summary="Readiness", response_model=Health, responses={**HEALTH, **errors(ERRORS[StorageUnavailable])}
+)
 async def ready(request: Request) -> Response:
     """The database responds within a second. Otherwise 503, within two seconds."""
     await services(request).ping()

@@ -1,7 +1,7 @@
 """JSON request bodies: a FastAPI dependency that reads, validates and converts them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -24,10 +24,13 @@ class JsonBody(Generic[T]):
     FastAPI parses its own body parameters before it runs any dependency; this one waits until the owner is established.
     """
 
-    def __init__(self, model: type, make: Callable[..., T], *, required: bool = True) -> None:
+    def __init__(
+        self, model: type, make: Callable[..., T], *, example: Mapping[str, Any], required: bool = True
+    ) -> None:
         self.name = model.__name__
         self.adapter: TypeAdapter[Any] = TypeAdapter(model)
         self.required = required
+        self._example = example
         self._make = make
 
     async def __call__(self, request: Request) -> T:
@@ -51,7 +54,8 @@ class JsonBody(Generic[T]):
     def openapi(self) -> dict[str, Any]:
         """The requestBody object. `openapi.document` puts the schema that it refers to into the components."""
         schema = {"$ref": f"#/components/schemas/{self.name}"}
-        return {"content": {"application/json": {"schema": schema}}, "required": self.required}
+        content = {"schema": schema, "example": self._example}
+        return {"content": {"application/json": content}, "required": self.required}
 
 
 def _is_json(request: Request) -> bool:
@@ -68,5 +72,5 @@ def _refuse_non_finite_numbers(body: bytes) -> None:
         try:
             from_json(body, allow_inf_nan=False)
         except ValueError as invalid:
-            error = {"type": "json_invalid", "loc": ("body",), "msg": f"Invalid JSON: {invalid}"}
+            error = {"type": "json_invalid", "loc": ("body",), "ctx": {"error": str(invalid)}}
             raise RequestValidationError([error]) from None

@@ -3,6 +3,9 @@
 Routes declare what is special about them with the constants below, as FastAPI's `responses`.
 """
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any, NotRequired
 
 from fastapi import FastAPI
@@ -12,8 +15,9 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from application.todo_list import CHUNK
+from domain.errors import InvalidValue, TaskChanged, TaskNotFound, WrongCredentialType
 from entrypoints.http.json_body import JsonBody
-from entrypoints.http.problem import CODES, TITLES
+from entrypoints.http.problem import CODES, ERRORS, TITLES, ErrorSpec, problem_body
 
 DESCRIPTION = """To-do lists for many users. Each user sees and changes only their own tasks.
 
@@ -21,9 +25,15 @@ Send a JWT from Better Auth as a bearer token. Two contracts serve the same task
 """
 
 BEARER = {
-    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "A JWT from Better Auth."}
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A JWT from Better Auth. For development, `todo token --user me` prints one.",
+    }
 }
 
+_EXAMPLE_ID = "5f2b8c0e9d7a4f0bb1f3c6a2e8d4971c"
 _REF = "#/components/schemas/{model}"
 
 Responses = dict[int | str, dict[str, Any]]
@@ -36,23 +46,37 @@ def _headers(**descriptions: str) -> dict[str, Any]:
     }
 
 
-def errors(*statuses: int) -> Responses:
-    """Error responses with these statuses, for FastAPI's `responses`."""
-    return {status: _error(status) for status in sorted(statuses)}
+def errors(*specs: ErrorSpec) -> Responses:
+    """Error responses for FastAPI's `responses`, with an example of each."""
+    by_status: dict[int, list[ErrorSpec]] = {}
+    for spec in dict.fromkeys(specs):
+        by_status.setdefault(spec.status, []).append(spec)
+    return {status: _error(status, by_status[status]) for status in sorted(by_status)}
 
 
-def _error(status: int) -> dict[str, Any]:
+def _error(status: int, specs: Sequence[ErrorSpec]) -> dict[str, Any]:
     headers = _headers(X_Request_ID="Identifies the request in the log.")
     if status == 401:
         headers |= _headers(WWW_Authenticate="RFC 6750 section 3.")
     if status >= 500:
         headers |= _headers(Retry_After="Seconds to wait before retrying, if storage or identity was unavailable.")
-    schema = {"schema": {"$ref": _REF.format(model="Problem")}}
+    examples = {spec.code: {"value": _example(spec)} for spec in specs}
+    content = {"schema": {"$ref": _REF.format(model="Problem")}, "examples": examples}
     return {
         "description": TITLES[status],
         "headers": headers,
-        "content": {"application/json": schema, "application/problem+json": schema},
+        "content": {"application/json": content, "application/problem+json": content},
     }
+
+
+def _example(spec: ErrorSpec) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if spec.code == ERRORS[InvalidValue].code:
+        fault = {"field": "title", "message": "must have 1 to 200 characters"}
+        spec, more = replace(spec, detail="title must have 1 to 200 characters"), {"errors": [fault]}
+    if spec.code == ERRORS[WrongCredentialType].code:
+        more = {"hint": "This is a session token. Send the JWT from /api/auth/token instead."}
+    return {**json.loads(problem_body(spec, _EXAMPLE_ID)), **more}
 
 
 _ID = _headers(X_Request_ID="Identifies the request in the log, and in an error.")
@@ -60,12 +84,14 @@ _ETAG = _headers(ETag=f"RFC 9110 section 8.8.3. A list of more than {CHUNK} task
 _LINK = _headers(Link='`rel="next"`, if there is a next page (RFC 8288).')
 _NOT_MODIFIED: dict[str, Any] = {"description": "Not Modified", "headers": _ETAG}
 
+_MISSING, _CHANGED = ERRORS[TaskNotFound], ERRORS[TaskChanged]
+
 HEALTH: Responses = {200: {"headers": _ID}}
 CREATE: Responses = {201: {"headers": {**_ID, **_headers(Location="The URL of the new task."), **_ETAG}}}
 LIST: Responses = {200: {"headers": {**_ID, **_ETAG, **_LINK}}, 304: _NOT_MODIFIED}
-READ: Responses = {200: {"headers": {**_ID, **_ETAG}}, 304: _NOT_MODIFIED, **errors(404)}
-CHANGE: Responses = {200: {"headers": {**_ID, **_ETAG}}, **errors(404, 412)}
-DELETE: Responses = {204: {"headers": _ID}, **errors(404, 412)}
+READ: Responses = {200: {"headers": {**_ID, **_ETAG}}, 304: _NOT_MODIFIED, **errors(_MISSING)}
+CHANGE: Responses = {200: {"headers": {**_ID, **_ETAG}}, **errors(_MISSING, _CHANGED)}
+DELETE: Responses = {204: {"headers": _ID}, **errors(_MISSING, _CHANGED)}
 
 
 class InvalidField(TypedDict):
@@ -88,7 +114,8 @@ class Problem(TypedDict):
     ]
     detail: Annotated[str, Field(description="For people.", examples=["Task not found"])]
     error: Annotated[str, Field(description="The same as `detail`.", examples=["Task not found"])]
-    request_id: Annotated[str, Field(examples=["5f2b8c0e9d7a4f0bb1f3c6a2e8d4971c"])]
+    message: Annotated[str, Field(description="The same as `detail`.", examples=["Task not found"])]
+    request_id: Annotated[str, Field(examples=[_EXAMPLE_ID])]
     errors: NotRequired[Annotated[list[InvalidField], Field(description="Invalid input, field by field.")]]
     hint: NotRequired[Annotated[str, Field(examples=["Send the JWT from /api/auth/token instead."])]]
 
@@ -120,7 +147,7 @@ def _correct(document: dict[str, Any], route: RouteContext, schemas: dict[str, A
         if _REF.format(model="HTTPValidationError") in str(responses.get("422")):
             del responses["422"]
             if not hasattr(route.original_route, "contract"):
-                responses["422"] = _error(422)
+                responses["422"] = _error(422, [ERRORS[InvalidValue]])
 
 
 def _add(schemas: dict[str, Any], name: str, model: TypeAdapter[Any]) -> None:

@@ -1,10 +1,10 @@
 """Failures as HTTP responses, in one place: every error has the same body, an RFC 9457 problem."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from http.client import responses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 import structlog
@@ -101,11 +101,9 @@ def respond(scope: Scope, failure: Exception) -> Response:
     """The response to a request that failed. A failure that nobody expects is logged and becomes a 500."""
     match failure:
         case RequestValidationError():
-            errors = [_field_error(error) for error in failure.errors()]
-            return _problem(scope, _spec(scope, InvalidValue), errors=errors)
+            return _invalid_input(scope, [_field_error(error) for error in failure.errors()])
         case InvalidValue():
-            errors = [{"field": failure.field, "message": str(failure)}]
-            return _problem(scope, _spec(scope, InvalidValue), errors=errors)
+            return _invalid_input(scope, [FieldError(failure.field, str(failure))])
         case WrongCredentialType():
             return _problem(scope, ERRORS[WrongCredentialType], hint=str(failure))
         case DomainError():
@@ -124,10 +122,7 @@ async def handle(request: Request, failure: Exception) -> Response:
 
 def _spec(scope: Scope, failure: type[DomainError]) -> ErrorSpec:
     contract: Contract | None = getattr(scope.get("route"), "contract", None)  # None before routing
-    spec = ERRORS[failure]
-    if contract and failure in contract.statuses:
-        return replace(spec, status=contract.statuses[failure])
-    return spec
+    return contract.error(failure) if contract else ERRORS[failure]
 
 
 def _http_error(scope: Scope, failure: HTTPException) -> Response:
@@ -148,16 +143,49 @@ def _methods(scope: Scope) -> set[str]:
     """All methods that the path supports (RFC 9110 section 15.5.6); Starlette names those of the first route only."""
     routes = iter_route_contexts(scope["app"].routes)
     matching = (route for route in routes if route.methods and route.matches(scope)[0] is not Match.NONE)
-    return {method for route in matching for method in route.methods or ()}
+    methods = {method for route in matching for method in route.methods or ()}
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
-def _field_error(error: Any) -> dict[str, str]:
-    """One error of one field. Never repeats the input: it may be huge, secret or not representable."""
-    location, reason = error["loc"][1:], error.get("ctx", {}).get("error")
-    return {
-        "field": str(location[0]) if location else str(error["loc"][0]),
-        "message": str(reason) if isinstance(reason, InvalidValue) else error["msg"],
-    }
+class FieldError(NamedTuple):
+    """What is wrong with one field; the message continues its name. Never repeats the input: it may be huge, secret or
+    not representable."""
+
+    field: str
+    message: str
+
+
+def _invalid_input(scope: Scope, errors: Sequence[FieldError]) -> Response:
+    """`detail` is the reason of the first error, because many clients show nothing else."""
+    spec = replace(_spec(scope, InvalidValue), detail=" ".join(errors[0]))
+    return _problem(scope, spec, errors=[error._asdict() for error in errors])
+
+
+def _field_error(error: Any) -> FieldError:
+    location = error["loc"][1:]
+    return FieldError(str(location[0]) if location else str(error["loc"][0]), _message(error))
+
+
+def _message(error: Any) -> str:
+    """Of a validation error, which is Pydantic's or holds one of the domain's."""
+    context = error.get("ctx", {})
+    if isinstance(context.get("error"), InvalidValue):
+        return str(context["error"])
+    if error["type"] in _MESSAGES:
+        return _MESSAGES[error["type"]].format(**context)
+    return str(error["msg"]).replace("Input should", "must")
+
+
+_MESSAGES = {
+    "missing": "is required",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "literal_error": "must be {expected}",
+    "dict_type": "must be a JSON object",
+    "json_invalid": "is not valid JSON: {error}",
+}
+"""By Pydantic's type of error, in the voice of the domain's own messages."""
 
 
 def problem_body(spec: ErrorSpec, request_id: str, **more: Any) -> bytes:
@@ -168,6 +196,7 @@ def problem_body(spec: ErrorSpec, request_id: str, **more: Any) -> bytes:
         "code": spec.code,
         "detail": spec.detail,
         "error": spec.detail,
+        "message": spec.detail,
         "request_id": request_id,
         **more,
     }

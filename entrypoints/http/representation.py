@@ -59,6 +59,11 @@ AGREEING = ConfigDict(
 """For models of request bodies: `completed` and `status` must not contradict each other."""
 
 
+NEW_EXAMPLE = {"title": "Buy milk", "description": "Two litres"}
+CHANGES_EXAMPLE = {"title": "Buy oat milk"}
+COMPLETION_EXAMPLE = {"completed": True}
+
+
 class Completion(TypedDict, total=False):
     """Whether a task is completed, as a flag or in words."""
 

@@ -121,10 +121,10 @@ def assert_problem(response: httpx2.Response, status: int, code: str) -> dict[st
     """Checks status, code and members of an error response, and returns its body."""
     problem: dict[str, Any] = response.json()
     assert (response.status_code, problem["status"], problem["code"]) == (status, status, code)
-    assert problem["detail"] == problem["error"]
+    assert problem["detail"] == problem["error"] == problem["message"]
     assert problem["request_id"] == response.headers["x-request-id"]
-    assert {"status", "title", "code", "detail", "error", "request_id"} <= problem.keys()
-    assert problem.keys() <= {"status", "title", "code", "detail", "error", "request_id", "errors", "hint"}
+    required = {"status", "title", "code", "detail", "error", "message", "request_id"}
+    assert required <= problem.keys() <= {*required, "errors", "hint"}
     return problem
 
 
@@ -132,4 +132,5 @@ def invalid_fields(response: httpx2.Response, contract: Contract) -> list[str]:
     """Checks that the response is an `invalid_input` error, and returns the names of the invalid fields."""
     problem = assert_problem(response, contract.invalid, "invalid_input")
     assert all(error.keys() == {"field", "message"} for error in problem["errors"])
+    assert problem["detail"] == " ".join(problem["errors"][0].values())
     return [error["field"] for error in problem["errors"]]

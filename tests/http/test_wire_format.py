@@ -24,7 +24,7 @@ TEA = (
 DONE = TEA.replace(b'false,"status":"incomplete"', b'true,"status":"complete"').replace(b"123457", b"123458")
 MISSING = (
     b'{"status":404,"title":"Not Found","code":"task_not_found","detail":"Task not found",'
-    b'"error":"Task not found","request_id":"r1"}'
+    b'"error":"Task not found","message":"Task not found","request_id":"r1"}'
 )
 
 

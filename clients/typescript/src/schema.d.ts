@@ -12,12 +12,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List User Tasks
+         * List tasks
          * @description All tasks in order of creation, unless the query says otherwise.
          */
         get: operations["list_user_tasks"];
         put?: never;
-        /** Create User Task */
+        /** Create a task */
         post: operations["create_user_task"];
         delete?: never;
         options?: never;
@@ -32,21 +32,21 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get User Task */
+        /** Get a task */
         get: operations["get_user_task"];
         /**
-         * Edit User Task
-         * @description Changes the members that are sent and keeps the others.
+         * Edit a task
+         * @description PUT and PATCH do the same here: members that are sent change, the others keep their value.
          */
         put: operations["put_user_task"];
         post?: never;
-        /** Delete User Task */
+        /** Delete a task */
         delete: operations["delete_user_task"];
         options?: never;
         head?: never;
         /**
-         * Edit User Task
-         * @description Changes the members that are sent and keeps the others.
+         * Edit a task
+         * @description PUT and PATCH do the same here: members that are sent change, the others keep their value.
          */
         patch: operations["patch_user_task"];
         trace?: never;
@@ -65,7 +65,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Complete User Task
+         * Complete a task
          * @description Without a body: completes. With a body: sets the flag. Both are safe to retry.
          *
          *     With `COMPLETE_TOGGLES`, it toggles without a body.
@@ -81,12 +81,12 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * List Tasks
+         * List tasks
          * @description All tasks in order of creation, unless the query says otherwise.
          */
         get: operations["list_tasks"];
         put?: never;
-        /** Create Task */
+        /** Create a task */
         post: operations["create_task"];
         delete?: never;
         options?: never;
@@ -101,21 +101,21 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Get Task */
+        /** Get a task */
         get: operations["get_task"];
         /**
-         * Edit Task
-         * @description Changes the members that are sent and keeps the others.
+         * Edit a task
+         * @description PUT and PATCH do the same here: members that are sent change, the others keep their value.
          */
         put: operations["put_task"];
         post?: never;
-        /** Delete Task */
+        /** Delete a task */
         delete: operations["delete_task"];
         options?: never;
         head?: never;
         /**
-         * Edit Task
-         * @description Changes the members that are sent and keeps the others.
+         * Edit a task
+         * @description PUT and PATCH do the same here: members that are sent change, the others keep their value.
          */
         patch: operations["patch_task"];
         trace?: never;
@@ -134,7 +134,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Complete Task
+         * Complete a task
          * @description Without a body: toggles. With a body: sets the flag, which is safe to retry.
          */
         patch: operations["complete_task"];
@@ -148,7 +148,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Alive
+         * Liveness
          * @description The process is running. Does not touch the database, so that probes never keep it awake.
          */
         get: operations["alive"];
@@ -168,7 +168,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Ready
+         * Readiness
          * @description The database responds within a second. Otherwise 503, within two seconds.
          */
         get: operations["ready"];
@@ -424,6 +424,12 @@ export interface components {
              */
             error: string;
             /**
+             * Message
+             * @description The same as `detail`.
+             * @example Task not found
+             */
+            message: string;
+            /**
              * Request Id
              * @example 5f2b8c0e9d7a4f0bb1f3c6a2e8d4971c
              */
@@ -585,6 +591,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "title": "Buy milk",
+                 *       "description": "Two litres"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewUserTask"];
             };
         };
@@ -844,6 +856,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "title": "Buy oat milk"
+                 *     }
+                 */
                 "application/json": components["schemas"]["UserTaskChanges"];
             };
         };
@@ -1126,6 +1143,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "title": "Buy oat milk"
+                 *     }
+                 */
                 "application/json": components["schemas"]["UserTaskChanges"];
             };
         };
@@ -1289,6 +1311,11 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "completed": true
+                 *     }
+                 */
                 "application/json": components["schemas"]["Completion"];
             };
         };
@@ -1553,6 +1580,12 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "title": "Buy milk",
+                 *       "description": "Two litres"
+                 *     }
+                 */
                 "application/json": components["schemas"]["NewTask"];
             };
         };
@@ -1784,6 +1817,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "title": "Buy oat milk"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TaskChanges"];
             };
         };
@@ -2038,6 +2076,11 @@ export interface operations {
         };
         requestBody: {
             content: {
+                /**
+                 * @example {
+                 *       "title": "Buy oat milk"
+                 *     }
+                 */
                 "application/json": components["schemas"]["TaskChanges"];
             };
         };
@@ -2187,6 +2230,11 @@ export interface operations {
         };
         requestBody?: {
             content: {
+                /**
+                 * @example {
+                 *       "completed": true
+                 *     }
+                 */
                 "application/json": components["schemas"]["Completion"];
             };
         };

@@ -19,6 +19,9 @@ from entrypoints.http.owner import ListOfUser
 from entrypoints.http.parameters import Id, Key
 from entrypoints.http.representation import (
     AGREEING,
+    CHANGES_EXAMPLE,
+    COMPLETION_EXAMPLE,
+    NEW_EXAMPLE,
     TEXT,
     Completion,
     TaskBody,
@@ -58,43 +61,37 @@ class NewUserTask(_UserTaskDetails):
     title: Annotated[Title, TEXT, Field(examples=["Buy milk"])]
 
 
-@router.post("", status_code=201, response_model=TaskBody, responses=CREATE)
-async def create_user_task(
-    request: Request, todo: ListOfUser, key: Key, new: Annotated[Draft, Depends(JsonBody(NewUserTask, draft))]
-) -> Response:
+New = Annotated[Draft, Depends(JsonBody(NewUserTask, draft, example=NEW_EXAMPLE))]
+Changed = Annotated[Changes, Depends(JsonBody(UserTaskChanges, changes, example=CHANGES_EXAMPLE))]
+Completed = Annotated[Changes, Depends(JsonBody(Completion, changes, example=COMPLETION_EXAMPLE, required=False))]
+
+
+@router.post("", status_code=201, response_model=TaskBody, responses=CREATE, summary="Create a task")
+async def create_user_task(request: Request, todo: ListOfUser, key: Key, new: New) -> Response:
     return created_response(await todo.create(new, key), request)
 
 
-@router.get("", response_model=list[TaskBody], responses=LIST)
+@router.get("", response_model=list[TaskBody], responses=LIST, summary="List tasks")
 async def list_user_tasks(request: Request, todo: ListOfUser, query: Listing, if_none_match: IfNoneMatch) -> Response:
     """All tasks in order of creation, unless the query says otherwise."""
     return await list_response(todo, query, request, if_none_match)
 
 
-@router.get("/{id}", response_model=TaskBody, responses=READ)
+@router.get("/{id}", response_model=TaskBody, responses=READ, summary="Get a task")
 async def get_user_task(todo: ListOfUser, task_id: Id, if_none_match: IfNoneMatch) -> Response:
     return or_not_modified(task_response(await todo.get(task_id)), if_none_match)
 
 
-@router.put("/{id}", response_model=TaskBody, responses=CHANGE, operation_id="put_user_task")
-@router.patch("/{id}", response_model=TaskBody, responses=CHANGE, operation_id="patch_user_task")
-async def edit_user_task(
-    todo: ListOfUser,
-    task_id: Id,
-    expected: Preconditions,
-    sent: Annotated[Changes, Depends(JsonBody(UserTaskChanges, changes))],
-) -> Response:
-    """Changes the members that are sent and keeps the others."""
+@router.put("/{id}", response_model=TaskBody, responses=CHANGE, operation_id="put_user_task", summary="Edit a task")
+@router.patch("/{id}", response_model=TaskBody, responses=CHANGE, operation_id="patch_user_task", summary="Edit a task")
+async def edit_user_task(todo: ListOfUser, task_id: Id, expected: Preconditions, sent: Changed) -> Response:
+    """PUT and PATCH do the same here: members that are sent change, the others keep their value."""
     return task_response(await todo.edit(task_id, sent, expected))
 
 
-@router.patch("/{id}/complete", response_model=TaskBody, responses=CHANGE)
+@router.patch("/{id}/complete", response_model=TaskBody, responses=CHANGE, summary="Complete a task")
 async def complete_user_task(
-    request: Request,
-    todo: ListOfUser,
-    task_id: Id,
-    expected: Preconditions,
-    sent: Annotated[Changes, Depends(JsonBody(Completion, changes, required=False))],
+    request: Request, todo: ListOfUser, task_id: Id, expected: Preconditions, sent: Completed
 ) -> Response:
     """Without a body: completes. With a body: sets the flag. Both are safe to retry.
 
@@ -106,7 +103,7 @@ async def complete_user_task(
     return task_response(await complete(task_id, expected))
 
 
-@router.delete("/{id}", status_code=204, responses=DELETE)
+@router.delete("/{id}", status_code=204, responses=DELETE, summary="Delete a task")
 async def delete_user_task(todo: ListOfUser, task_id: Id, expected: Preconditions) -> Response:
     await todo.delete(task_id, expected)
     return Response(status_code=204)
