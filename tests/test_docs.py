@@ -1,6 +1,7 @@
 """References in the documentation: links, anchors, names of tests and paths of files exist."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,14 +69,14 @@ def test_named_paths_exist(document: Path) -> None:
 
 @each_document
 def test_named_tests_exist(document: Path) -> None:
+    assert [name for name in names_of_tests(document) if name not in existing_tests()] == []
+
+
+@cache
+def existing_tests() -> set[str]:
     files = [*(ROOT / "tests").rglob("*.py")]
-    existing = {
-        name
-        for file in files
-        for name in re.findall(r"^ *(?:async def|def|class) (\w+)", file.read_text(), re.MULTILINE)
-    }
-    existing |= {file.stem for file in files}
-    assert [name for name in names_of_tests(document) if name not in existing] == []
+    names = {name for file in files for name in re.findall(r"(?:def|class) (\w+)", file.read_text())}
+    return names | {file.stem for file in files}
 
 
 def test_the_documentation_contains_references_of_every_kind() -> None:

@@ -46,7 +46,7 @@ def test_a_page_on_another_origin_can_use_every_operation_and_read_every_respons
         assert int(contract["unavailable"]["headers"]["retry-after"]) > 0
         assert contract["named"]["headers"]["x-request-id"] == "from-the-page"
     assert (observed["foreign"]["status"], observed["foreign"]["body"]["code"]) == (403, "not_yours")
-    assert (observed["method"]["status"], observed["method"]["headers"]["allow"]) == (405, "GET, POST")
+    assert (observed["method"]["status"], observed["method"]["headers"]["allow"]) == (405, "GET, HEAD, POST")
 
 
 @pytest.mark.usefixtures("_typescript")

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.cli.conftest import Todo
 from tests.databases import url
@@ -76,5 +77,5 @@ async def _stage(cluster: Cluster, folder: Path, rows: list[Row]) -> AsyncIterat
         settings = {"DATABASE_URL": url(between.conninfo), "BETTER_AUTH_SECRET": SECRET}
         migrated = await asyncio.to_thread(Todo(folder).run, "migrate", **settings)
         assert migrated.returncode == 0, migrated.stderr
-        async with program(folder, between.conninfo) as serving:
+        async with program(folder, make_conninfo(between.conninfo, application_name="stage")) as serving:
             yield Stage(cluster, between, serving.address, serving.process.pid, rows)

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
@@ -27,7 +28,8 @@ CONNECTIONS = 8  # to the database, by default
 @pytest.fixture(scope="module")
 async def near(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     """A program without the proxy, which runs in this process and would compete with the clients for CPU."""
-    async with program(tmp_path_factory.mktemp("near"), stage.cluster.conninfo) as serving:
+    database = make_conninfo(stage.cluster.conninfo, application_name="near")
+    async with program(tmp_path_factory.mktemp("near"), database) as serving:
         yield replace(stage, address=serving.address, process=serving.process.pid)
 
 
@@ -141,7 +143,7 @@ async def test_a_burst_of_clients_shares_a_few_database_sessions(near: Stage) ->
         nonlocal most
         async with await near.cluster.connect() as watching:
             while True:
-                cursor = await watching.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'todo'")
+                cursor = await watching.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'near'")
                 most = max(most, *(await cursor.fetchone() or [0]))
                 await asyncio.sleep(0.05)
 

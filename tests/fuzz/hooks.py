@@ -13,13 +13,16 @@ DONE = ("complete", "completed")
 @schemathesis.hook
 def filter_case(_context: object, case: Any) -> bool:
     """Skips requests that are valid or invalid by rules beyond the schema: contradictory filters; titles that are short
-    enough only after stripping; invented cursors and ETags; parameters that are empty (count as absent) or repeated
-    (the last counts); a body of whitespace (counts as absent where it is optional)."""
+    enough only after stripping; invented cursors and ETags; writes with If-None-Match (412 if it matches); parameters
+    that are empty (count as absent) or repeated (the last counts); a body of whitespace (counts as absent where it is
+    optional)."""
     query = case.query or {}
-    invented = query.get("cursor") or (case.headers or {}).get("If-Match", "*") != "*"
+    headers = case.headers or {}
+    invented = query.get("cursor") or headers.get("If-Match", "*") != "*"
+    conditional = case.method not in ("GET", "HEAD") and "If-None-Match" in headers
     repeated = any(value == "" or isinstance(value, list | tuple | dict) for value in query.values())
     blank = isinstance(case.body, bytes) and not case.body.strip()
-    return not (_contradicts(query) or _shortens(case.body) or invented or repeated or blank)
+    return not (_contradicts(query) or _shortens(case.body) or invented or conditional or repeated or blank)
 
 
 @schemathesis.hook

@@ -1,4 +1,4 @@
-"""Small rules that keep clients and browsers safe."""
+"""Hardening: strict JSON numbers, and no content sniffing."""
 
 import httpx2
 import pytest
@@ -20,7 +20,7 @@ async def test_numbers_that_are_not_json_are_refused_in_any_member(
     assert (await alice.get(contract.alice_path)).json() == []
 
 
-async def test_their_names_are_fine_in_a_string(alice: Client, contract: Contract) -> None:
+async def test_names_of_such_numbers_are_accepted_in_strings(alice: Client, contract: Contract) -> None:
     response = await alice.post(contract.alice_path, json={"title": "NaN to Infinity", "NaN": "Infinity"})
     assert (response.status_code, response.json()["title"]) == (201, "NaN to Infinity")
 
