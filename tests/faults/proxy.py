@@ -36,12 +36,12 @@ class Proxy:
         self._open: set[_Connection] = set()
         self._listener: asyncio.Server | None = None
         self._backlog: list[socket.socket] = []
-        self.questions, self.answers, self.forwarding = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        for event in (self.questions, self.answers, self.forwarding):
+        self.to_server, self.to_client, self.forwarding = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        for event in (self.to_server, self.to_client, self.forwarding):
             event.set()
         self.swallowed = asyncio.Event()
         self.delay_seconds = 0.0  # added to each direction
-        self.answer_to_lose: bytes | None = None  # data from the server that contains this resets the connection
+        self.result_to_lose: bytes | None = None  # data from the server that contains this resets the connection
         self.connections = 0
         self.bytes_forwarded = 0  # in both directions
         self.port = 0
@@ -56,8 +56,8 @@ class Proxy:
             from_server, to_server = await self._connect()
             connection.server = to_server
             await asyncio.gather(
-                self._forward(reader, to_server, self.questions, connection),
-                self._forward(from_server, writer, self.answers, connection),
+                self._forward(reader, to_server, self.to_server, connection),
+                self._forward(from_server, writer, self.to_client, connection),
             )
         self._reset(connection)
 
@@ -76,8 +76,8 @@ class Proxy:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 self.bytes_forwarded += len(data)
-                if gate is self.answers and self.answer_to_lose is not None and self.answer_to_lose in data:
-                    self.answer_to_lose = None
+                if gate is self.to_client and self.result_to_lose is not None and self.result_to_lose in data:
+                    self.result_to_lose = None
                     self._reset(connection)
                 if not gate.is_set():
                     self.swallowed.set()

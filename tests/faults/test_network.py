@@ -17,22 +17,22 @@ ADDED = b"new_id"  # a column in the result of the statement that adds a task
 
 async def test_stalled_packets_delay_no_response_by_more_than_six_seconds(stage: Stage) -> None:
     async with stage.fault(f"packets stalled for {SECONDS} s", *BOUNDS) as fault:
-        stage.between.questions.clear()
-        stage.between.answers.clear()
+        stage.between.to_server.clear()
+        stage.between.to_client.clear()
         fault.begins()
         await asyncio.sleep(SECONDS)
-        stage.between.questions.set()
-        stage.between.answers.set()
+        stage.between.to_server.set()
+        stage.between.to_client.set()
         fault.ends()
         await _expect_few_sessions(stage, fault)
 
 
 async def test_stalled_responses_cause_no_duplicate_writes(stage: Stage) -> None:
     async with stage.fault(f"results stalled for {SECONDS} s", *BOUNDS) as fault:
-        stage.between.answers.clear()
+        stage.between.to_client.clear()
         fault.begins()
         await asyncio.sleep(SECONDS)
-        stage.between.answers.set()
+        stage.between.to_client.set()
         fault.ends()
         await _expect_few_sessions(stage, fault)
 
@@ -91,21 +91,21 @@ async def test_a_commit_whose_result_is_lost_is_neither_repeated_nor_acknowledge
     async with either.fault("COMMIT delivered, result lost", FELT, responses_within(6), back_within(2.5)) as fault:
         fault.begins()
         for result in [ADDED, b"UPDATE", b"DELETE", b"SELECT"] * 10:
-            either.between.answer_to_lose = result
+            either.between.result_to_lose = result
             await asyncio.sleep(0.1)
         async with asyncio.timeout(20):  # creations are rare: some of each contract must be affected
             while not all(any(operation.failed for operation in load_.operations) for load_ in fault.loads):
-                stage.between.answer_to_lose = b"INSERT"
+                either.between.result_to_lose = ADDED
                 await asyncio.sleep(0.1)
         fault.ends()
         await fault.pause_load()
         for load_ in fault.loads:
-            await _create_without_answers(load_.guest(f"unlucky-{either.process}"), either, fault)
+            await _create_without_results(load_.guest(f"unlucky-{either.process}"), either, fault)
         fault.resume_load()
 
 
-async def _create_without_answers(user: User, stage: Stage, fault: Fault) -> None:
+async def _create_without_results(user: User, stage: Stage, fault: Fault) -> None:
     for _ in range(10):
-        stage.between.answer_to_lose = ADDED
+        stage.between.result_to_lose = ADDED
         fault.expect((await user.create()).failed, "no creation is acknowledged whose answer was lost")
     fault.expect(len((await user.list()).body) == 10, "each of them is there once")

@@ -59,7 +59,7 @@ async def test_a_connection_that_was_reset_while_idle_is_replaced_without_an_err
     assert between.connections == 2
 
 
-@pytest.mark.parametrize("direction", ["questions", "answers"])
+@pytest.mark.parametrize("direction", ["to_server", "to_client"])
 async def test_on_a_dead_network_a_call_fails_when_its_budget_is_spent_and_recovers_with_the_network(
     tasks: PostgresTaskRepository, between: Proxy, direction: str
 ) -> None:
@@ -82,7 +82,7 @@ async def test_the_readiness_check_has_a_timeout_of_its_own_and_its_failure_is_c
     database = Database(pool)
     await database.ping()
     assert pool.available
-    between.answers.clear()
+    between.to_client.clear()
     assert await unavailable(database.ping()) < 1
     assert not pool.available
     await pool.close()
@@ -92,7 +92,7 @@ async def test_on_a_dead_network_more_callers_than_connections_fail_in_time(
     tasks: PostgresTaskRepository, between: Proxy
 ) -> None:
     await tasks.page(ALICE, limit=100)
-    between.questions.clear()
+    between.to_server.clear()
     took = await asyncio.gather(*(unavailable(tasks.page(ALICE, limit=100)) for _ in range(50)))
     assert max(took) < BUDGET + 1
 
@@ -125,9 +125,9 @@ async def test_a_removal_of_an_expected_version_whose_result_is_lost_succeeds(
     tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
-    between.answer_to_lose = b"DELETE"
+    between.result_to_lose = b"DELETE"
     await tasks.remove(ALICE, task.id, [NOON])
-    assert between.answer_to_lose is None
+    assert between.result_to_lose is None
     assert await direct.page(ALICE, limit=100) == []
 
 
@@ -141,7 +141,7 @@ async def test_an_update_whose_result_is_lost_is_found_and_not_applied_twice(
         nonlocal calls
         calls += 1
         if calls == 1:
-            between.answers.clear()  # from now on: the answer to the write
+            between.to_client.clear()  # from now on: the answer to the write
         return append("!", task)
 
     changing = await _lost(tasks.update(ALICE, task.id, change), between)
@@ -179,7 +179,7 @@ async def test_a_removal_whose_result_is_lost_succeeds_if_the_task_is_gone(
 
 
 async def _lose_the_result(call: Awaitable[object], between: Proxy) -> "asyncio.Future[Any]":
-    between.answers.clear()
+    between.to_client.clear()
     return await _lost(call, between)
 
 
@@ -187,7 +187,7 @@ async def _lost(call: Awaitable[object], between: Proxy) -> "asyncio.Future[Any]
     """The call, after its statement was executed and the connection lost before the result arrived."""
     calling = asyncio.ensure_future(call)
     await between.swallowed.wait()
-    between.answers.set()
+    between.to_client.set()
     between.cut()
     return calling
 
@@ -233,12 +233,12 @@ async def test_connecting_to_a_server_that_refuses_is_retried_for_a_short_time(b
 
 
 async def test_a_call_that_is_waiting_succeeds_when_the_server_comes_back(between: Proxy, batching: bool) -> None:
-    between.questions.clear()
+    between.to_server.clear()
     pool = Pool(between.conninfo, connections=1, prepare=None, timeouts=replace(SHORT, call=5, connect=5))
     listing = asyncio.ensure_future(PostgresTaskRepository(Database(pool, batching=batching)).page(ALICE, limit=100))
     await between.swallowed.wait()
     between.cut()
-    between.questions.set()
+    between.to_server.set()
     assert await listing == []
     assert between.connections >= 2
     await pool.close()
@@ -247,11 +247,11 @@ async def test_a_call_that_is_waiting_succeeds_when_the_server_comes_back(betwee
 async def test_a_connection_attempt_that_the_network_dropped_is_hedged(
     tasks: PostgresTaskRepository, between: Proxy
 ) -> None:
-    between.questions.clear()
+    between.to_server.clear()
     listing = asyncio.ensure_future(tasks.page(ALICE, limit=100))
     await between.swallowed.wait()
     between.forget()
-    between.questions.set()
+    between.to_server.set()
     assert await listing == []
     assert between.connections == 2
 
