@@ -59,6 +59,7 @@ class Pool:
         self._prepare_threshold = 5 if (not is_pooled(conninfo) if prepare is None else prepare) else None
         self._health = Health(timeouts.recovery)
         self._refused_since: float | None = None
+        self._slots = asyncio.Semaphore(connections)
         self.waiting = 0
         """Statements that wait for a connection."""
         self.engine = create_async_engine(
@@ -78,32 +79,36 @@ class Pool:
         Raises StorageUnavailable where the statement was not executed, and OutcomeUnknown where it may have been. A
         statement that PostgreSQL rejects for another reason is a bug and raises RuntimeError.
         """
-        while True:
-            self.waiting += 1
-            try:
-                connection = await self._connection(deadline)
-            finally:
-                self.waiting -= 1
-            timeout = _StatementTimeout(
-                connection, min(deadline, _time() + self.timeouts.attempt), self.timeouts.cancel
-            )
-            try:
-                cursor = await timeout.driver.execute(query, values)
-                rows = await cursor.fetchall()
-                if timeout.expired:  # a commit that is cancelled while it waits for a standby reports success
-                    self._health.failed("not confirmed in time")
-                    raise OutcomeUnknown
-            except psycopg.Error as error:
-                cancelled = error.sqlstate == QUERY_CANCELED and timeout.expired
-                if not (cancelled or is_rolled_back(error.sqlstate)) or _time() >= deadline:
-                    raise self._failure(error.sqlstate) from None
-            else:
-                self._health.succeeded()
-                return rows
-            finally:
-                await timeout.end()
-                await connection.close()
-            await asyncio.sleep(_retry_delay())
+        await self._wait_for_slot(deadline)
+        try:
+            while True:
+                self.waiting += 1
+                try:
+                    connection = await self._connection(deadline)
+                finally:
+                    self.waiting -= 1
+                timeout = _StatementTimeout(
+                    connection, min(deadline, _time() + self.timeouts.attempt), self.timeouts.cancel
+                )
+                try:
+                    cursor = await timeout.driver.execute(query, values)
+                    rows = await cursor.fetchall()
+                    if timeout.expired:  # a commit that is cancelled while it waits for a standby reports success
+                        self._health.failed("not confirmed in time")
+                        raise OutcomeUnknown
+                except psycopg.Error as error:
+                    cancelled = error.sqlstate == QUERY_CANCELED and timeout.expired
+                    if not (cancelled or is_rolled_back(error.sqlstate)) or _time() >= deadline:
+                        raise self._failure(error.sqlstate) from None
+                else:
+                    self._health.succeeded()
+                    return rows
+                finally:
+                    await timeout.end()
+                    await connection.close()
+                await asyncio.sleep(_retry_delay())
+        finally:
+            self._slots.release()
 
     @property
     def available(self) -> bool:
@@ -117,6 +122,19 @@ class Pool:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+    async def _wait_for_slot(self, deadline: float) -> None:
+        """First come, first served. SQLAlchemy's pool would give a free connection to the statement that runs next, and
+        under load those that wait for one might never get it."""
+        self.waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._slots.acquire()
+        except TimeoutError:
+            self._health.failed("no connection in time")
+            raise StorageUnavailable from None
+        finally:
+            self.waiting -= 1
 
     async def _connection(self, deadline: float) -> AsyncConnection:
         """A connection that shows no sign of being dead. Where the server refuses, connecting is retried with jitter,
