@@ -10,8 +10,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from adapters.postgres.database import Database
-from adapters.postgres.pool import Pool, Timeouts
+from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
+from adapters.postgres.timeouts import Timeouts
 from domain.errors import StorageUnavailable, TaskNotFound
 from domain.task import Task
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, append
