@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from adapters.postgres.failures import QUERY_CANCELED, Health, OutcomeUnknown, classify, is_rolled_back
-from adapters.postgres.timeouts import StatementTimeout, Timeouts
+from adapters.postgres.timeouts import DEFAULTS, StatementTimeout, Timeouts
 from adapters.postgres.url import CONNECT_SECONDS, is_pooled
 from domain.errors import StorageUnavailable
 
@@ -26,9 +26,7 @@ class Pool:
     transaction mode may not support them.
     """
 
-    def __init__(
-        self, conninfo: str, *, connections: int, prepare: bool | None, timeouts: Timeouts = Timeouts()
-    ) -> None:
+    def __init__(self, conninfo: str, *, connections: int, prepare: bool | None, timeouts: Timeouts = DEFAULTS) -> None:
         self.timeouts = timeouts
         self._conninfo = conninfo
         self._prepare_threshold = 5 if (not is_pooled(conninfo) if prepare is None else prepare) else None
@@ -54,7 +52,10 @@ class Pool:
         Raises StorageUnavailable where the statement was not executed, and OutcomeUnknown where it may have been. A
         statement that PostgreSQL rejects for another reason is a bug and raises RuntimeError.
         """
-        await self._wait_for_slot(deadline)
+        if self._slots.locked():
+            await self._wait_for_slot(deadline)
+        else:
+            await self._slots.acquire()  # at once
         try:
             while True:
                 self.waiting += 1

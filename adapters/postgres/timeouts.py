@@ -33,6 +33,9 @@ class Timeouts:
     """Execution of a statement, after which it no longer holds up the next batch."""
 
 
+DEFAULTS = Timeouts()
+
+
 class StatementTimeout:
     """Ends a statement at the deadline: asks the server to cancel it, and closes the connection if that has no effect.
 
