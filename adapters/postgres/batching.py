@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-from adapters.postgres.statements import Statement
+from adapters.postgres.sql import Statement
 from domain.errors import StorageUnavailable
 
 Arguments = Sequence[object]

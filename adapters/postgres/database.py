@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from adapters.postgres.batching import Arguments, Batcher, Rows
 from adapters.postgres.failures import OutcomeUnknown
 from adapters.postgres.pool import Pool
-from adapters.postgres.statements import STATEMENTS, Statement
+from adapters.postgres.sql import Statement
+from adapters.postgres.statements import STATEMENTS
 from domain.errors import StorageUnavailable
 
 ATTEMPTS = 3  # at a statement that is repeatable

@@ -1,14 +1,10 @@
 """Connection pool for PostgreSQL. Every statement has a deadline, and commits by itself."""
 
 import asyncio
-import os
 import random
 import select
-import socket
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -18,30 +14,9 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from adapters.postgres.failures import QUERY_CANCELED, Health, OutcomeUnknown, classify, is_rolled_back
+from adapters.postgres.timeouts import DEFAULTS, StatementTimeout, Timeouts
 from adapters.postgres.url import CONNECT_SECONDS, is_pooled
 from domain.errors import StorageUnavailable
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """In seconds."""
-
-    call: float = 4.5
-    """Budget of one call: waiting for a connection, connecting, executing, retrying."""
-    attempt: float = 1.5
-    """Execution of a statement, after which it is cancelled and, where that is harmless, sent again."""
-    cancel: float = 0.3
-    """Cancelling a statement, and as long again for the server to confirm it, before the connection is closed."""
-    connect: float = 1.5
-    """Retrying to connect, counted from the first refusal: a compute wakes up, a server restarts."""
-    hedge: float = 1.2
-    """A silent attempt to connect, after which another one is made beside it: the network may have dropped it."""
-    ready: float = 1.0
-    """The readiness check."""
-    recovery: float = 1.0
-    """Without a failure, after which the database counts as available again."""
-    slow_statement: float = 0.005
-    """Execution of a statement, after which it no longer holds up the next batch."""
 
 
 class Pool:
@@ -51,14 +26,13 @@ class Pool:
     transaction mode may not support them.
     """
 
-    def __init__(
-        self, conninfo: str, *, connections: int, prepare: bool | None, timeouts: Timeouts = Timeouts()
-    ) -> None:
+    def __init__(self, conninfo: str, *, connections: int, prepare: bool | None, timeouts: Timeouts = DEFAULTS) -> None:
         self.timeouts = timeouts
         self._conninfo = conninfo
         self._prepare_threshold = 5 if (not is_pooled(conninfo) if prepare is None else prepare) else None
         self._health = Health(timeouts.recovery)
         self._refused_since: float | None = None
+        self._slots = asyncio.Semaphore(connections)
         self.waiting = 0
         """Statements that wait for a connection."""
         self.engine = create_async_engine(
@@ -78,32 +52,39 @@ class Pool:
         Raises StorageUnavailable where the statement was not executed, and OutcomeUnknown where it may have been. A
         statement that PostgreSQL rejects for another reason is a bug and raises RuntimeError.
         """
-        while True:
-            self.waiting += 1
-            try:
-                connection = await self._connection(deadline)
-            finally:
-                self.waiting -= 1
-            timeout = _StatementTimeout(
-                connection, min(deadline, _time() + self.timeouts.attempt), self.timeouts.cancel
-            )
-            try:
-                cursor = await timeout.driver.execute(query, values)
-                rows = await cursor.fetchall()
-                if timeout.expired:  # a commit that is cancelled while it waits for a standby reports success
-                    self._health.failed("not confirmed in time")
-                    raise OutcomeUnknown
-            except psycopg.Error as error:
-                cancelled = error.sqlstate == QUERY_CANCELED and timeout.expired
-                if not (cancelled or is_rolled_back(error.sqlstate)) or _time() >= deadline:
-                    raise self._failure(error.sqlstate) from None
-            else:
-                self._health.succeeded()
-                return rows
-            finally:
-                await timeout.end()
-                await connection.close()
-            await asyncio.sleep(_retry_delay())
+        if self._slots.locked():
+            await self._wait_for_slot(deadline)
+        else:
+            await self._slots.acquire()  # at once
+        try:
+            while True:
+                self.waiting += 1
+                try:
+                    connection = await self._connection(deadline)
+                finally:
+                    self.waiting -= 1
+                timeout = StatementTimeout(
+                    connection, min(deadline, _time() + self.timeouts.attempt), self.timeouts.cancel
+                )
+                try:
+                    cursor = await timeout.driver.execute(query, values)
+                    rows = await cursor.fetchall()
+                    if timeout.expired:  # a commit that is cancelled while it waits for a standby reports success
+                        self._health.failed("not confirmed in time")
+                        raise OutcomeUnknown
+                except psycopg.Error as error:
+                    cancelled = error.sqlstate == QUERY_CANCELED and timeout.expired
+                    if not (cancelled or is_rolled_back(error.sqlstate)) or _time() >= deadline:
+                        raise self._failure(error.sqlstate) from None
+                else:
+                    self._health.succeeded()
+                    return rows
+                finally:
+                    await timeout.end()
+                    await connection.close()
+                await asyncio.sleep(_retry_delay())
+        finally:
+            self._slots.release()
 
     @property
     def available(self) -> bool:
@@ -117,6 +98,19 @@ class Pool:
 
     async def close(self) -> None:
         await self.engine.dispose()
+
+    async def _wait_for_slot(self, deadline: float) -> None:
+        """First come, first served. SQLAlchemy's pool would give a free connection to the statement that runs next, and
+        under load those that wait for one might never get it."""
+        self.waiting += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._slots.acquire()
+        except TimeoutError:
+            self._health.failed("no connection in time")
+            raise StorageUnavailable from None
+        finally:
+            self.waiting -= 1
 
     async def _connection(self, deadline: float) -> AsyncConnection:
         """A connection that shows no sign of being dead. Where the server refuses, connecting is retried with jitter,
@@ -203,43 +197,3 @@ def _time() -> float:
 def _retry_delay() -> float:
     """Seconds before a retry, with jitter: callers that failed together do not retry together."""
     return random.uniform(0.03, 0.1)
-
-
-class _StatementTimeout:
-    """Ends a statement at the deadline: asks the server to cancel it, and closes the connection if that has no effect.
-
-    Cancelling the coroutine instead would wait for the server, which takes long on a dead network. Only closing the
-    connection would leave a statement that waits for a lock to be executed later.
-    """
-
-    def __init__(self, connection: AsyncConnection, deadline: float, cancel_timeout: float) -> None:
-        assert connection.sync_connection is not None
-        self.driver: psycopg.AsyncConnection[Any] = connection.sync_connection.connection.driver_connection  # type: ignore[assignment]
-        self._connection = connection
-        self._cancel_timeout = cancel_timeout
-        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
-        self._cancelling: asyncio.Task[None] | None = None
-
-    @property
-    def expired(self) -> bool:
-        return self._cancelling is not None
-
-    async def end(self) -> None:
-        """After the statement. A connection that is being cancelled is closed: the next statement might be hit."""
-        self._timer.cancel()
-        if self._cancelling is not None:
-            self._cancelling.cancel()
-        if self._cancelling is not None or self.driver.closed:
-            await self._connection.invalidate()
-
-    def _expire(self) -> None:
-        self._cancelling = asyncio.create_task(self._cancel())
-
-    async def _cancel(self) -> None:
-        if self.driver.closed:
-            return
-        with suppress(psycopg.Error):
-            await self.driver.cancel_safe(timeout=self._cancel_timeout)
-            await asyncio.sleep(self._cancel_timeout)
-        with socket.socket(fileno=os.dup(self.driver.fileno())) as end, suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)

@@ -1,66 +1,12 @@
-"""SQL of the repository. Each statement serves a batch of calls, whoever their owners are, or a single call."""
+"""SQL of the repository. Each statement serves a batch of calls of any owners, or a single call."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import replace
 
+from adapters.postgres.sql import CALLS, Statement
 from domain.listing import Sort
 from domain.task import Task
 from domain.values import IdempotencyKey
-
-CALLS = "{calls}"
-"""In a statement's SQL, the table `call`: one row per call, with a column for each parameter and the ordinal `n`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Statement:
-    """SQL and its parameters, as data.
-
-    `parameters` maps the parameters of one call to their PostgreSQL types. The first column of every returned row is
-    the `n` of the call that the row belongs to. Statements with the same name share their limits and counters.
-    """
-
-    name: str
-    sql: str
-    parameters: Mapping[str, str]
-    _: KW_ONLY
-    batch_size: int = 200
-    """Calls that may share one execution."""
-    in_flight: int = 4
-    """Executions that may run concurrently, where they are slow."""
-    repeatable: bool = False
-    """Executing it twice has the effect of executing it once, so it is retried when its outcome is unknown."""
-
-    @cached_property
-    def query(self) -> bytes:
-        """As the driver sends it.
-
-        The sub-select hides the length of the batch from PostgreSQL's planner. Otherwise a short batch looks so cheap
-        that it is planned anew each time, which takes longer than executing it.
-        """
-        first, *others = (f"%s::{type_}[]" for type_ in self.parameters.values())
-        arrays = ", ".join([f"(SELECT {first})", *others])
-        columns = ", ".join([*self.parameters, "n"])
-        return self.sql.replace(CALLS, f"unnest({arrays}) WITH ORDINALITY AS call ({columns})").encode()
-
-    def arrays(self, calls: Sequence[Sequence[object]]) -> list[str]:
-        """One array literal per parameter, with one element per call."""
-        return [array_literal(values) for _, values in zip(self.parameters, zip(*calls, strict=True), strict=True)]
-
-
-def array_literal(values: Iterable[object]) -> str:
-    """The values as PostgreSQL reads arrays (its manual, section 8.15). psycopg's own conversion takes five to twenty
-    times as long, because it looks up the conversion of every element."""
-    elements = [
-        '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-        if isinstance(value, str)
-        else "NULL"
-        if value is None
-        else str(value)
-        for value in values
-    ]
-    return "{" + ",".join(elements) + "}"
-
 
 FIELDS = {"title": "varchar", "description": "varchar", "completed": "boolean"}
 """Fields of a draft, all of which may change later."""

@@ -10,7 +10,8 @@ from adapters.postgres.batching import Arguments, Batcher, Rows
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
-from adapters.postgres.statements import STATEMENTS, Statement
+from adapters.postgres.sql import Statement
+from adapters.postgres.statements import STATEMENTS
 from domain.errors import StorageUnavailable
 from domain.listing import Selection, Sort
 from domain.search import SearchText

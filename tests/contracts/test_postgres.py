@@ -14,7 +14,8 @@ from adapters.postgres import statements
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository, _digest
-from adapters.postgres.statements import PAGES, Statement
+from adapters.postgres.sql import Statement
+from adapters.postgres.statements import PAGES
 from domain.errors import StorageUnavailable
 from domain.listing import Selection, Sort
 from domain.search import SearchText

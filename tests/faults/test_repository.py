@@ -10,8 +10,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from adapters.postgres.database import Database
-from adapters.postgres.pool import Pool, Timeouts
+from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
+from adapters.postgres.timeouts import Timeouts
 from domain.errors import StorageUnavailable, TaskNotFound
 from domain.task import Task
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, append
@@ -254,6 +255,22 @@ async def test_a_connection_attempt_that_the_network_dropped_is_hedged(
     between.to_server.set()
     assert await listing == []
     assert between.connections == 2
+
+
+async def test_statements_get_a_free_connection_in_the_order_of_their_arrival(database: str) -> None:
+    pool = Pool(database, connections=1, prepare=None)
+    in_a_minute, served = asyncio.get_running_loop().time() + 60, asyncio.Event()
+
+    async def greedy() -> None:
+        while not served.is_set():
+            await pool.run(b"SELECT 1", (), in_a_minute)
+
+    running = asyncio.create_task(greedy())
+    await asyncio.sleep(0.05)
+    assert await asyncio.wait_for(pool.run(b"SELECT 2", (), in_a_minute), 10) == [(2,)]
+    served.set()
+    await running
+    await pool.close()
 
 
 async def test_cancelled_calls_leave_no_connection_occupied(tasks: PostgresTaskRepository, database: str) -> None:
