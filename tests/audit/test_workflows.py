@@ -44,6 +44,12 @@ def test_every_action_is_pinned_by_commit_and_in_one_version() -> None:
     assert len({name for name, *_ in uses}) == len({*uses})
 
 
+def test_no_checkout_leaves_its_token_behind_and_no_job_has_permissions_that_it_does_not_name() -> None:
+    """zizmor accepts `persist-credentials: true` as a decision."""
+    assert TEXTS.count("actions/checkout@") == TEXTS.count("persist-credentials: false") > 0
+    assert all("\npermissions: {}\n" in file.read_text() for file in WORKFLOWS)
+
+
 def test_what_the_workflows_run_exists() -> None:
     targets = re.findall(r"^(\S+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     made = re.findall(r"run: make (\S+)", TEXTS)
