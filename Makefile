@@ -5,19 +5,21 @@ PYTHON ?= python3
 PORT ?= 8000
 PY := .venv/bin/python
 
-.PHONY: help run test check faults e2e rollout bench bench-growth client format lock
+.PHONY: help run test check audit faults e2e rollout bench bench-growth client packages format lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run [PORT=8000]  serve the API on a private PostgreSQL, without any configuration"
 	@echo "make test             all tests but those of faults, browsers and deployment"
 	@echo "make check            tests, types, style and architecture"
+	@echo "make audit            known vulnerabilities, licences, and what the CI workflows may do"
 	@echo "make faults           what becomes of each fault of the database and the network, in a table"
 	@echo "make e2e              against a real Better Auth server and in a real browser"
 	@echo "make rollout          as in production: behind nginx, restarted under load"
 	@echo "make bench            what a request costs, beside other servers (ARGS=--help for less than all)"
 	@echo "make bench-growth     what ten million tasks change, and what a very long list does"
-	@echo "make client           the TypeScript client's types, from what the API says of itself"
+	@echo "make client           the TypeScript client's types and version, from what the API says of itself"
+	@echo "make packages         what a release has, into dist/"
 	@echo "make format           puts the code into its style"
 	@echo "make lock             pins what pyproject.toml asks for, by hash"
 
@@ -25,7 +27,7 @@ run: .venv/installed
 	@exec $(PY) -m entrypoints.cli serve --port $(PORT)
 
 test: .venv/installed
-	@$(PY) -m pytest -n auto -m "not scenario" --ignore=tests/e2e --ignore=tests/deploy
+	@$(PY) -m pytest -n auto -m "not scenario" --ignore=tests/e2e --ignore=tests/deploy --ignore=tests/audit
 	@$(PY) -m pytest tests/faults -m quick  # by themselves: their bounds are seconds
 
 check: .venv/installed
@@ -33,6 +35,10 @@ check: .venv/installed
 	@echo "== types" && $(PY) -m mypy
 	@echo "== architecture" && .venv/bin/lint-imports --no-cache
 	@echo "== tests" && $(MAKE) --no-print-directory test
+
+audit: .venv/installed
+	@sh tests/audit/install.sh
+	@$(PY) -m pytest tests/audit -rs
 
 faults: .venv/installed
 	@sh tests/faults/install.sh
@@ -58,6 +64,14 @@ bench-growth: .venv/installed
 client: .venv/installed
 	@$(PY) -m entrypoints.cli openapi >clients/typescript/openapi.json
 	@cd clients/typescript && npm ci --silent && npm run --silent types
+	@cd clients/typescript && npm version --silent --no-git-tag-version --allow-same-version \
+		$$(../../$(PY) -c 'from importlib.metadata import version; print(version("todo-backend"))') >/dev/null
+
+packages: .venv/installed
+	@rm -rf dist && $(PY) -m hatchling build
+	@cd clients/typescript && npm ci --silent && npm pack --silent --pack-destination ../../dist
+	@cp requirements.txt requirements-otel.txt dist
+	@awk '/^## /{released += /\[[0-9]/; next} released == 1' CHANGELOG.md >dist/notes.md
 
 format: .venv/installed
 	@$(PY) -m ruff check --fix --quiet . ; $(PY) -m ruff format .
@@ -70,6 +84,10 @@ lock: .venv/installed
 		pyproject.toml --extra otel -c requirements.txt -o requirements-otel.txt
 	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		pyproject.toml --extra otel --group dev -c requirements.txt -o requirements-dev.txt
+	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group build -c requirements-dev.txt -o requirements-build.txt
+	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group audit -c requirements-dev.txt -o requirements-audit.txt
 
 .venv/installed: requirements-dev.txt pyproject.toml install.sh
 	@sh ./install.sh $(PYTHON)

@@ -128,9 +128,13 @@ def test_every_dependency_is_pinned_by_hash_and_listed_in_the_decision_records()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     decisions = "".join(file.read_text() for file in (ROOT / "docs/decisions").glob("*.md"))
     extras = project["project"]["optional-dependencies"].values()
-    wanted = [*project["project"]["dependencies"], *chain(*extras), *project["dependency-groups"]["dev"]]
-    names = [requirement.partition(">")[0].partition("=")[0].partition("[")[0] for requirement in wanted]
-    pinned = (ROOT / "requirements-dev.txt").read_text()
+    wanted = [*project["project"]["dependencies"], *chain(*extras), *chain(*project["dependency-groups"].values())]
+    names = [
+        requirement.partition(">")[0].partition("=")[0].partition("[")[0]
+        for requirement in wanted
+        if isinstance(requirement, str)
+    ]
+    pinned = "".join((ROOT / f"requirements-{group}.txt").read_text() for group in ("dev", "audit"))
     for name in names:
         assert f"\n{name}==" in f"\n{pinned}" or f"\n{name}[" in pinned, name
         assert f"| `{name}` |" in decisions, name

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+DOCUMENTS = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 FOLDERS = ("adapters", "application", "benchmarks", "clients", "deploy", "docs", "domain", "entrypoints", "tests")
 NOT_FILES = {"application/json", "entrypoints/http/contracts/todos.py"}  # the latter is for the reader to create
+
+ON_GITHUB = "../../security/advisories/new"  # a page of the repository, relative to its files
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 
@@ -20,7 +23,8 @@ def prose(document: Path) -> str:
 
 
 def links(document: Path) -> list[str]:
-    return [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(document)) if not re.match(r"[a-z]+:", link)]
+    found = re.findall(r"\]\(([^)\s]+)\)", prose(document))
+    return [link for link in found if not re.match(r"[a-z]+:", link) and link != ON_GITHUB]
 
 
 def code_spans(document: Path) -> list[str]:
@@ -84,3 +88,10 @@ def test_the_documentation_contains_references_of_every_kind() -> None:
     assert len([link for document in DOCUMENTS for link in links(document) if "#" in link]) > 5
     assert len([path for document in DOCUMENTS for path in paths(document)]) > 30
     assert len([name for document in DOCUMENTS for name in names_of_tests(document)]) > 100
+
+
+@each_document
+def test_named_make_targets_exist(document: Path) -> None:
+    targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    named = re.findall(r"(?:`|^|\$ )make ([a-z][\w-]*)", document.read_text(), re.MULTILINE)
+    assert [target for target in named if target not in targets] == []

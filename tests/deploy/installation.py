@@ -11,8 +11,9 @@ ROOT = Path(__file__).parents[2]
 def install(folder: Path) -> None:
     """Creates `.venv` in the folder with the production requirements only."""
     subprocess.run([sys.executable, "-m", "venv", str(folder / ".venv")], check=True)
-    _pip(folder, "install", "--require-hashes", "-r", "requirements.txt")
-    _pip(folder, "install", "--no-deps", ".")
+    _pip(folder, "install", "--require-hashes", "-r", "requirements.txt", "-r", "requirements-build.txt")
+    _pip(folder, "install", "--no-deps", "--no-build-isolation", ".")
+    _pip(folder, "uninstall", "--yes", "-r", "requirements-build.txt")
 
 
 def _pip(folder: Path, *arguments: str) -> None:

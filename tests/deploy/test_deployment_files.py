@@ -36,11 +36,12 @@ def test_the_image_is_built_from_pinned_packages_and_our_own_only() -> None:
         "pip install" in command and "--require-hashes -r requirements.txt" in command
         for command in _arguments(built, "RUN")
     )
+    assert any("--no-build-isolation" in command for command in _arguments(built, "RUN"))
     assert "requirements-dev" not in DOCKERFILE
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     ours = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     copied = {source for line in _arguments(built, "COPY") for source in line.split()[:-1]}
-    assert copied == {*ours, "requirements.txt", "pyproject.toml", "README.md"}
+    assert copied == {*ours, "requirements.txt", "requirements-build.txt", "pyproject.toml", "README.md", "LICENSE"}
 
 
 def test_the_image_contains_the_installation_only_and_runs_unprivileged() -> None:

@@ -1,0 +1,1 @@
+"""Known vulnerabilities, licences and workflows: `make audit` installs the tools and runs this."""
