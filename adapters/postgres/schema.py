@@ -3,6 +3,7 @@
 Alembic is imported where it is used, because `todo serve` does not need it.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +41,20 @@ def migrate(conninfo: str) -> None:
         except DBAPIError as failure:
             with _translated():
                 raise failure.orig or failure from None
+
+
+def wait_until_available(conninfo: str, seconds: float) -> None:
+    """Returns once the database accepts connections. Raises StorageUnavailable if it still does not after this time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            server(conninfo)
+        except StorageUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(0.5)
 
 
 def revision(conninfo: str) -> str | None:

@@ -39,9 +39,8 @@ class Todo:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {
-            name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields
-        }
+        settings = {*Settings.model_fields, "host", "port"}
+        self.environment = {name: value for name, value in os.environ.items() if name.lower() not in settings}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "entrypoints.cli", *arguments]
@@ -84,7 +83,7 @@ class Serving:
     def __enter__(self) -> Self:
         with (self._todo.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
-                self._todo.command("serve", "--port", "0", *self._arguments),
+                self._todo.command("serve", "--port", "0", *self._database(), *self._arguments),
                 cwd=self._todo.folder,
                 env={**self._todo.environment, **self._settings, "PYTHONUNBUFFERED": "1"},
                 stdout=subprocess.PIPE,
@@ -98,6 +97,9 @@ class Serving:
                 self.address = line.split()[-1].removesuffix("/docs")
                 return self
         raise AssertionError((self._todo.folder / "log").read_text())
+
+    def _database(self) -> list[str]:
+        return [] if "DATABASE_URL" in self._settings else ["--private"]
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self.process.poll() is None:
