@@ -30,7 +30,7 @@ async def alive() -> Response:
     "/readyz", summary="Readiness", response_model=Health, responses={**HEALTH, **errors(ERRORS[StorageUnavailable])}
 )
 async def ready(request: Request) -> Response:
-    """The database responds within a second. Otherwise 503, within two seconds, with the reason."""
+    """The database responds within a second. Otherwise 503, within two seconds."""
     try:
         await services(request).ping()
     except StorageUnavailable as failure:
