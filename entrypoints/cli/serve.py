@@ -119,7 +119,7 @@ def _check_schema(configured: Settings, effective: Settings) -> None:
 def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, reload: bool) -> uvicorn.Config:
     """Workers get the settings with it, over a pipe, so no secret appears in their environment."""
     folder: Path | None = exporter.folder if exporter else None
-    return uvicorn.Config(
+    config = uvicorn.Config(
         partial(factory.application, effective, folder),
         factory=True,
         http=DrainingHttpProtocol,
@@ -127,7 +127,6 @@ def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, r
         lifespan="on",
         workers=workers,
         reload=reload,
-        reload_dirs=[str(folder) for folder in _SOURCES] if reload else None,
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,
@@ -136,6 +135,8 @@ def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, r
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=DRAIN_TIMEOUT,
     )
+    config.reload_dirs = _SOURCES  # uvicorn watches nothing unless the application is an import string
+    return config
 
 
 def _run(config: uvicorn.Config, listener: socket.socket, on_listening: Callable[[], None]) -> None:
