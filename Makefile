@@ -5,11 +5,12 @@ PYTHON ?= python3
 PORT ?= 8000
 PY := .venv/bin/python
 
-.PHONY: help run test check audit faults e2e rollout bench bench-growth client packages format lock
+.PHONY: help run dev test check audit faults e2e rollout bench bench-growth client packages format lock
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run [PORT=8000]  serve the API on a private PostgreSQL, without any configuration"
+	@echo "make dev [PORT=8000]  the same, and restart when the code changes"
 	@echo "make test             all tests but those of faults, browsers and deployment"
 	@echo "make check            tests, types, style and architecture"
 	@echo "make audit            known vulnerabilities, licences, and what the CI workflows may do"
@@ -24,7 +25,10 @@ help:
 	@echo "make lock             pins what pyproject.toml asks for, by hash"
 
 run: .venv/installed
-	@exec $(PY) -m entrypoints.cli serve --port $(PORT)
+	@exec $(PY) -m entrypoints.cli serve --private --host 127.0.0.1 --port $(PORT)
+
+dev: .venv/installed
+	@exec $(PY) -m entrypoints.cli serve --private --host 127.0.0.1 --port $(PORT) --reload
 
 test: .venv/installed
 	@$(PY) -m pytest -n auto -m "not scenario" --ignore=tests/e2e --ignore=tests/deploy --ignore=tests/audit
@@ -89,5 +93,9 @@ lock: .venv/installed
 	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--group audit -c requirements-dev.txt -o requirements-audit.txt
 
+# The commands in .venv name its path, so it is made again where the folder was moved.
+ifneq "$(shell cat .venv/installed 2>/dev/null)" "$(CURDIR)"
+.PHONY: .venv/installed
+endif
 .venv/installed: requirements-dev.txt pyproject.toml install.sh
 	@sh ./install.sh $(PYTHON)

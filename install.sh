@@ -49,6 +49,7 @@ with_dots() { # shows that something is happening
     return $status
 }
 
+[ -z "$(cat .venv/installed 2>/dev/null)" ] || [ "$(cat .venv/installed)" = "$(pwd -P)" ] || echo "The folder was moved."
 echo "Creating .venv ..."
 "$python" -m venv --clear .venv
 printf "Installing %s packages, which takes up to half a minute " "$(grep -c '^[^ #].*==' requirements-dev.txt)"
@@ -57,5 +58,5 @@ if ! with_dots install_with_uv 2>.venv/uv.log; then
     printf "Installing with pip instead, which takes up to two minutes "
     with_dots install_with_pip || refuse "Installation failed. The output of uv is in .venv/uv.log."
 fi
-touch .venv/installed
+pwd -P >.venv/installed # make compares it, and installs again where the folder was moved
 echo "Installed."

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from entrypoints.settings import InvalidSettings, Settings, load, origin
+from entrypoints.setting_types import origin
+from entrypoints.settings import InvalidSettings, Settings, load
 
 SECRET = "a secret of at least thirty-two bytes"
 DATABASE = "postgres://me:p%40ss@ep-x-pooler.eu-central-1.aws.neon.tech/app?sslmode=require&channel_binding=require"
@@ -182,7 +183,7 @@ def test_the_jwks_url_is_derived_from_better_auth_url(monkeypatch: pytest.Monkey
 
 def test_a_jwks_url_alone_does_not_say_which_issuer_and_audience_to_expect(monkeypatch: pytest.MonkeyPatch) -> None:
     set_all(monkeypatch, BETTER_AUTH_JWKS_URL="http://auth:3000/jwks", BETTER_AUTH_ISSUER="https://app.example.com")
-    with pytest.raises(InvalidSettings, match=r"^BETTER_AUTH_AUDIENCE: must be set with BETTER_AUTH_JWKS_URL"):
+    with pytest.raises(InvalidSettings, match=r"^BETTER_AUTH_JWKS_URL: also needs BETTER_AUTH_URL \(or both"):
         load()
     set_all(monkeypatch, BETTER_AUTH_AUDIENCE="tasks", DATABASE_URL=DATABASE)
     assert load().expected_claims.audience == "tasks"
@@ -203,3 +204,130 @@ def test_the_example_file_lists_every_setting_and_no_other() -> None:
     example = Path(__file__).parents[1] / ".env.example"
     named = {line.lstrip("# ").partition("=")[0] for line in example.read_text().splitlines() if "=" in line}
     assert named == {name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("DATABASE_CONNECTIONS", "many", "must be a whole number from 1 to 90"),
+        ("DATABASE_CONNECTIONS", "0", "must be a whole number from 1 to 90"),
+        ("DATABASE_CONNECTIONS", "91", "must be a whole number from 1 to 90"),
+        ("DATABASE_CONNECTIONS", "1.5", "must be a whole number from 1 to 90"),
+        ("METRICS_PORT", "99999", "must be a whole number from 0 to 65535"),
+        ("COMPLETE_TOGGLES", "perhaps", "must be true or false"),
+        ("LOG_LEVEL", "loud", "must be debug, info, warning or error"),
+        ("ACCESS_LOG", "true", "must be on, off or errors"),
+        ("DATABASE_URL_FILE", "/nonexistent", "the file cannot be read (No such file or directory)"),
+        ("DATABASE_URL_FILE", "/dev/null", "the file is empty"),
+        (
+            "CORS_ORIGINS",
+            "*",
+            "`*` is refused, because browsers reject it for requests with credentials: "
+            "list the origins of your pages, like https://app.example.com",
+        ),
+        (
+            "BETTER_AUTH_JWKS_URL",
+            "http://auth:3000/jwks",
+            "also needs BETTER_AUTH_URL (or both BETTER_AUTH_ISSUER and BETTER_AUTH_AUDIENCE)",
+        ),
+        ("BETTER_AUTH_SECRET", "short", "must have at least 32 bytes: generate one with `openssl rand -base64 32`"),
+    ],
+)
+def test_a_message_says_what_the_setting_must_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, reason: str
+) -> None:
+    set_all(monkeypatch, **{name: value})
+    with pytest.raises(InvalidSettings) as wrong:
+        load()
+    assert str(wrong.value) == f"{name}: {reason}"
+
+
+def test_of_several_secrets_the_message_says_which_are_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, BETTER_AUTH_SECRET=f"short,{SECRET},shorter")
+    with pytest.raises(InvalidSettings) as wrong:
+        load()
+    first, third = str(wrong.value).splitlines()
+    assert first.startswith("BETTER_AUTH_SECRET: secret 1 of 3 must have at least 32 bytes")
+    assert third.startswith("BETTER_AUTH_SECRET: secret 3 of 3 must have at least 32 bytes")
+
+
+@pytest.mark.parametrize("url", [f'"{DATABASE}"', f"psql '{DATABASE}'"])
+def test_a_database_url_with_quotes_or_psql_around_it_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    set_all(monkeypatch, DATABASE_URL=url, BETTER_AUTH_SECRET=SECRET)
+    with pytest.raises(
+        InvalidSettings, match=r"^DATABASE_URL: must begin with .*, without quotes or `psql` around it$"
+    ):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("DATABASE_ULR", "DATABASE_URL"),
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("DATABASE_URLS", "DATABASE_URL"),
+        ("database_uri", "DATABASE_URL"),
+        ("BETTERAUTH_SECRET", "BETTER_AUTH_SECRET"),
+        ("CORS_ORIGIN", "CORS_ORIGINS"),
+    ],
+)
+@pytest.mark.parametrize("source", ["environment", ".env"])
+def test_a_name_one_edit_away_from_a_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str, source: str
+) -> None:
+    if source == ".env":
+        Path(".env").write_text(f"{name}=hunter2\n")
+    else:
+        set_all(monkeypatch, **{name: "hunter2"})
+    with pytest.raises(InvalidSettings) as wrong:
+        load()
+    assert str(wrong.value) == f"{name.upper()}: is not a setting; did you mean {meant}?"
+
+
+def test_a_name_one_edit_away_is_accepted_beside_the_setting_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, DATABASE_URI="for another program", DATABASE_URL=DATABASE, BETTER_AUTH_SECRET=SECRET)
+    assert "neon.tech" in load().conninfo
+
+
+def test_names_of_other_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(
+        monkeypatch,
+        BETTER_AUTH_SECRETS="2:new,1:old",
+        LOGLEVEL="debug",
+        DATABASE_URL_UNPOOLED=DATABASE,
+        DATABASE="app",
+        DATABASE_URI="",
+    )
+    assert load().model_fields_set == set()
+
+
+def test_database_url_and_secret_may_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"{DATABASE}\n")
+    (tmp_path / "secret").write_text(f"{SECRET},{SECRET[::-1]}\n")
+    set_all(monkeypatch, DATABASE_URL_FILE=str(tmp_path / "url"), BETTER_AUTH_SECRET_FILE=str(tmp_path / "secret"))
+    loaded = load()
+    assert conninfo_to_dict(loaded.conninfo)["password"] == "p@ss"
+    assert loaded.secrets == [SECRET, SECRET[::-1]]
+    for shown in (repr(loaded), loaded.model_dump_json()):
+        assert SECRET not in shown
+        assert "p%40ss" not in shown
+
+
+def test_a_setting_and_its_file_are_refused_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(DATABASE)
+    (tmp_path / "secret").write_text(SECRET)
+    set_all(monkeypatch, DATABASE_URL=DATABASE, DATABASE_URL_FILE=str(tmp_path / "url"))
+    set_all(monkeypatch, BETTER_AUTH_SECRET=SECRET, BETTER_AUTH_SECRET_FILE=str(tmp_path / "secret"))
+    with pytest.raises(InvalidSettings) as wrong:
+        load()
+    assert str(wrong.value).splitlines() == [
+        "DATABASE_URL: must not be set together with DATABASE_URL_FILE",
+        "BETTER_AUTH_SECRET: must not be set together with BETTER_AUTH_SECRET_FILE",
+    ]
+
+
+def test_the_settings_of_the_log_may_be_written_in_upper_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, LOG_LEVEL="WARNING", LOG_FORMAT="JSON", ACCESS_LOG="Errors")
+    loaded = load()
+    assert (loaded.log_level, loaded.log_format, loaded.access_log) == ("warning", "json", "errors")

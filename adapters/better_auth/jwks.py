@@ -63,6 +63,8 @@ class JwksClient:
         """
         self.version = 0
         """Changes when the keys change."""
+        self.failure = ""
+        """Why the last failed fetch failed: an HTTP status, or the type of an error."""
         self._url = url
         self._pause, self._pause_after_failure = pause, pause_after_failure
         self._timeout, self._fresh, self._max_age, self._now = timeout, fresh, max_age, now
@@ -163,6 +165,7 @@ class JwksClient:
             if self._succeeded:
                 _log.warning("JWKS unavailable", reason=type(reason).__name__, cached_keys=len(self._keys))
             self._succeeded = False
+            self.failure = str(reason) if isinstance(reason, _InvalidKeySet) else type(reason).__name__
         else:
             if not self._succeeded:
                 _log.info("JWKS available", keys=len(keys or self._keys))
@@ -175,13 +178,15 @@ class JwksClient:
 
     async def _read(self) -> bytes:
         async with self._client.stream("GET", self._url, timeout=self._timeout) as response:
-            if response.status_code != 200 or "content-encoding" in response.headers:
-                raise _InvalidKeySet
+            if response.status_code != 200:
+                raise _InvalidKeySet(f"HTTP {response.status_code}")
+            if "content-encoding" in response.headers:
+                raise _InvalidKeySet("compressed")
             body = b""
             async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > MAX_BYTES:
-                    raise _InvalidKeySet
+                    raise _InvalidKeySet(f"over {MAX_BYTES} bytes")
             return body
 
 
@@ -190,14 +195,14 @@ def _parse(body: bytes) -> Keys:
     document = orjson.loads(body)
     entries = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(entries, list) or len(entries) > MAX_KEYS:
-        raise _InvalidKeySet
+        raise _InvalidKeySet("not a key set")
     keys = defaultdict(list)
     for jwk in entries:
         key = _public_key(jwk) if isinstance(jwk, dict) else None
         if key is not None:
             keys[jwk["kid"]].append(key)
     if entries and not keys:
-        raise _InvalidKeySet
+        raise _InvalidKeySet("no supported key")
     return dict(keys)
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from adapters.postgres.batching import Arguments, Batcher, Rows
-from adapters.postgres.failures import OutcomeUnknown
+from adapters.postgres.failures import OutcomeUnknown, kind_of_refusal
 from adapters.postgres.pool import Pool
 from adapters.postgres.sql import Statement
 from adapters.postgres.statements import STATEMENTS
@@ -49,14 +49,15 @@ class Database:
 
     async def ping(self) -> None:
         """Returns if the database responds within the timeout `ready` and holds the table of tasks; otherwise raises
-        StorageUnavailable, after twice that timeout at the latest."""
+        StorageUnavailable, after twice that timeout at the latest. Its message says why, for anybody to read."""
         deadline = asyncio.get_running_loop().time() + self._pool.timeouts.ready
         try:
             [[migrated]] = await self._pool.run(b"SELECT to_regclass('tasks') IS NOT NULL", (), deadline)
-        except OutcomeUnknown:
-            raise StorageUnavailable from None
+        except (OutcomeUnknown, StorageUnavailable):
+            refusal = self._pool.refusal
+            raise StorageUnavailable(kind_of_refusal(refusal) if refusal else "no response in time") from None
         if not migrated:
-            raise StorageUnavailable
+            raise StorageUnavailable("the database is not migrated")
 
     async def _alone(self, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
         [rows] = await self._execute(statement, [arguments], deadline)

@@ -1,7 +1,9 @@
 """What failures of PostgreSQL mean: by SQLSTATE for one statement, and over time for the whole database."""
 
 import asyncio
+import re
 
+import psycopg
 import structlog
 
 from domain.errors import StorageUnavailable
@@ -20,6 +22,15 @@ _UNAVAILABLE = {
     "55P03",  # lock not available
 }
 _SHUTDOWN = {"57P01", "57P02", "57P03"}  # while the commit waits for a standby, it may be done already
+
+
+_REFUSALS = (
+    (r'FATAL: +database "', "the database does not exist"),
+    (r"authentication|password|pg_hba\.conf|role ", "authentication failed"),
+    (r"SSL|certificate|channel binding", "TLS failed"),
+    (r"resolve host", "the host is unknown"),
+)
+"""Words of libpq and PostgreSQL, because a connection that is refused has no SQLSTATE, and what they mean."""
 
 
 class OutcomeUnknown(Exception):
@@ -42,6 +53,17 @@ def classify(sqlstate: str | None) -> Exception:
     if sqlstate[:2] in _UNAVAILABLE or sqlstate in _UNAVAILABLE or sqlstate in _ROLLED_BACK:
         return StorageUnavailable()
     return RuntimeError(f"PostgreSQL rejected a statement: SQLSTATE {sqlstate}")
+
+
+def first_line(error: psycopg.Error) -> str:
+    """What libpq and the server say, for operators: it names host, role and database, and never contains the password.
+    The lines after it repeat the same for each host."""
+    return str(error).partition("\n")[0].strip()
+
+
+def kind_of_refusal(message: str) -> str:
+    """Why a connection was refused, for anybody: names neither host nor role nor database."""
+    return next((kind for words, kind in _REFUSALS if re.search(words, message)), "cannot connect")
 
 
 class Health:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from adapters.postgres.failures import QUERY_CANCELED, Health, OutcomeUnknown, classify, is_rolled_back
+from adapters.postgres.failures import QUERY_CANCELED, Health, OutcomeUnknown, classify, first_line, is_rolled_back
 from adapters.postgres.timeouts import DEFAULTS, StatementTimeout, Timeouts
 from adapters.postgres.url import CONNECT_SECONDS, is_pooled
 from domain.errors import StorageUnavailable
@@ -33,6 +33,8 @@ class Pool:
         self._health = Health(timeouts.recovery)
         self._refused_since: float | None = None
         self._slots = asyncio.Semaphore(connections)
+        self.refusal: str | None = None
+        """Why the last attempt to connect failed, in the words of the server or libpq; None after a success."""
         self.waiting = 0
         """Statements that wait for a connection."""
         self.engine = create_async_engine(
@@ -120,15 +122,16 @@ class Pool:
                 async with asyncio.timeout_at(deadline):
                     connection = await self.engine.connect()
             except (TimeoutError, NoFreeConnection):
-                self._health.failed("no connection in time")
+                self._health.failed(self.refusal or "no connection in time")
                 raise StorageUnavailable from None
             except DBAPIError as error:
                 self._refused_since = self._refused_since or _time()
+                self.refusal = first_line(error.orig) if isinstance(error.orig, psycopg.Error) else None
                 if _time() >= min(self._refused_since + self.timeouts.connect, deadline):
-                    self._health.failed(f"{type(error.orig).__name__} on connecting")
+                    self._health.failed(self.refusal or f"{type(error.orig).__name__} on connecting")
                     raise StorageUnavailable from None
             else:
-                self._refused_since = None
+                self._refused_since = self.refusal = None
                 return connection
             await asyncio.sleep(_retry_delay())
 

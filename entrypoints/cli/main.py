@@ -3,6 +3,7 @@
 import re
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,6 @@ import typer
 
 app = typer.Typer(
     name="todo",
-    help="To-do backend for Better Auth and PostgreSQL.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -18,34 +18,59 @@ app = typer.Typer(
 )
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"todo {version('todo-backend')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """To-do backend for Better Auth and PostgreSQL."""
+
+
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(metavar="ADDRESS", envvar="HOST", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(metavar="PORT", help="Port to listen on; 0 picks a free one.", min=0, max=65535)
+        int,
+        typer.Option(metavar="PORT", envvar="PORT", help="Port to listen on; 0 picks a free one.", min=0, max=65535),
     ] = 8000,
     workers: Annotated[int, typer.Option(metavar="N", help="Number of worker processes.", min=1)] = 1,
+    private: Annotated[bool, typer.Option("--private", help="Use the private PostgreSQL (development).")] = False,
     reload: Annotated[bool, typer.Option("--reload", help="Restart when the code changes (development).")] = False,
 ) -> None:
     """Serve the API until SIGTERM or Ctrl+C.
 
-    Without DATABASE_URL, a private PostgreSQL in .todo/ is started and migrated.
-    A database of your own must be migrated first: see `todo migrate`.
+    The database at DATABASE_URL must be migrated first: see `todo migrate`.
+    With --private, or in a development install without any setting, a private
+    PostgreSQL in .todo/ is started and migrated.
     """
     from entrypoints.cli.serve import serve as run
 
     _exit_on(signal.SIGTERM, signal.SIGINT, code=0)  # uvicorn raises the signal again after its graceful shutdown
-    run(host, port, workers=workers, reload=reload)
+    run(host, port, workers=workers, reload=reload, private=private)
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    wait: Annotated[
+        int, typer.Option(metavar="SECONDS", help="How long to retry while the database is unavailable.", min=0)
+    ] = 0,
+) -> None:
     """Upgrade the database schema. Safe to run concurrently."""
     from adapters.postgres import schema
     from entrypoints import settings
     from entrypoints.cli import zero_config
 
-    with zero_config.with_database(settings.load()) as effective:
+    configured = settings.load()
+    zero_config.require_database_or_join(configured)
+    with zero_config.with_database(configured) as effective:
+        schema.wait_until_available(effective.conninfo, wait)
         before = schema.revision(effective.conninfo)
         schema.migrate(effective.conninfo)
         after = schema.revision(effective.conninfo)
@@ -112,7 +137,7 @@ def doctor(
     from entrypoints.cli.doctor import run_checks
     from entrypoints.observability import logs
 
-    logs.configure()
+    logs.mute()
     checks = []
     for check in run_checks():
         checks.append(check)
@@ -126,9 +151,11 @@ def doctor(
 
 def main() -> None:
     """Expected failures are one clear message on standard error and exit code 1; unexpected ones are a traceback."""
+    if sys.platform == "win32":
+        sys.exit("Windows is supported through WSL 2 only: install it with `wsl --install`, and run this inside it.")
     _exit_on(signal.SIGTERM, code=128 + signal.SIGTERM)
     try:
-        app()
+        app(prog_name="todo")
     except Exception as failure:
         message = _message(failure)
         if message is None:
@@ -148,12 +175,13 @@ def _message(failure: Exception) -> str | None:
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.cli.local_postgres import CannotStart
     from entrypoints.cli.serve import CannotListen, NotMigrated
+    from entrypoints.cli.zero_config import NoDatabase
     from entrypoints.settings import InvalidSettings
 
     match failure:
         case InvalidSettings():
             return f"Invalid or missing settings (from the environment or .env):\n{failure}"
-        case CannotListen() | NotMigrated() | CannotStart():
+        case CannotListen() | CannotStart() | NoDatabase() | NotMigrated():
             return str(failure)
         case InvalidValue():
             return f"{failure.field} {failure}"

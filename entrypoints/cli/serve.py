@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 DRAIN_TIMEOUT = 8  # seconds that requests in flight have after SIGTERM
 KEEP_ALIVE_TIMEOUT = 75  # seconds; longer than that of proxies in front, so that the proxy closes idle connections
 
+_SOURCES = [Path(__file__).parents[2] / room for room in ("domain", "application", "adapters", "entrypoints")]
+
 
 class CannotListen(Exception):
     """The message says why, and what to do about it."""
@@ -43,11 +45,12 @@ class NotMigrated(Exception):
     """The message says what to run first."""
 
 
-def serve(host: str, port: int, *, workers: int, reload: bool) -> None:
+def serve(host: str, port: int, *, workers: int, reload: bool, private: bool) -> None:
     """Returns, or raises what the caller's signal handlers raise, after SIGTERM or SIGINT, once every accepted request
     has been answered."""
-    logs.configure()
     configured = settings.load()
+    logs.configure(configured.log_level, configured.log_format)
+    zero_config.require_database(configured, private=private, host=host, workers=workers)
     with (
         _bound_socket(host, port) as listener,
         _metrics(configured) as exporter,
@@ -103,8 +106,9 @@ def _check_schema(configured: Settings, effective: Settings) -> None:
     """Migrates the private database, never a configured one. Does not wait for a database that is down."""
     try:
         outdated = schema.needs_migration(schema.revision(effective.conninfo))
-    except StorageUnavailable:
-        typer.echo("The database is unavailable. Serving anyway: GET /readyz tells when it is back.", err=True)
+    except StorageUnavailable as failure:
+        typer.echo(f"Cannot connect to the database at DATABASE_URL: {failure}", err=True)
+        typer.echo("Serving anyway: GET /readyz responds with 503 until the database can be used.", err=True)
         return
     if outdated and configured.database_url is not None:
         raise NotMigrated("The database schema is out of date: run `todo migrate` first.")
@@ -115,7 +119,7 @@ def _check_schema(configured: Settings, effective: Settings) -> None:
 def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, reload: bool) -> uvicorn.Config:
     """Workers get the settings with it, over a pipe, so no secret appears in their environment."""
     folder: Path | None = exporter.folder if exporter else None
-    return uvicorn.Config(
+    config = uvicorn.Config(
         partial(factory.application, effective, folder),
         factory=True,
         http=DrainingHttpProtocol,
@@ -131,6 +135,8 @@ def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, r
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=DRAIN_TIMEOUT,
     )
+    config.reload_dirs = _SOURCES  # uvicorn watches nothing unless the application is an import string
+    return config
 
 
 def _run(config: uvicorn.Config, listener: socket.socket, on_listening: Callable[[], None]) -> None:

@@ -1,6 +1,11 @@
-"""What replaces missing configuration: a private PostgreSQL and a generated secret, both kept in `.todo/`."""
+"""What replaces missing configuration: a private PostgreSQL and a generated secret, both kept in `.todo/`.
+
+For development only: a database that was meant to be configured must not be replaced silently.
+"""
 
 import fcntl
+import importlib.util
+import ipaddress
 import os
 import secrets
 import tempfile
@@ -11,17 +16,68 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from adapters.better_auth.identity import checked_secret
-from entrypoints.cli.local_postgres import running
+from entrypoints.cli.local_postgres import PACKAGES, in_use, running
 from entrypoints.settings import Settings
 
 FOLDER = Path(".todo")
+_DATA = FOLDER / "postgres"
+
+
+class NoDatabase(Exception):
+    """DATABASE_URL is missing where it must not be, or set where it must not be; the message says what to do."""
+
+
+def require_database(settings: Settings, *, private: bool = False, host: str = "127.0.0.1", workers: int = 1) -> None:
+    """Raises NoDatabase unless DATABASE_URL is set or the private PostgreSQL is what the caller wants.
+
+    That is so if it was requested, or in a development install without any setting, with one process on loopback.
+    """
+    if settings.database_url is not None:
+        if private:
+            raise NoDatabase("DATABASE_URL is set: run `todo serve` to use that database, or unset it for --private.")
+        return
+    if private:
+        return
+    names = sorted(name.upper() for name in settings.model_fields_set)
+    if workers > 1:
+        reason = f", but --workers is {workers}"
+    elif not _is_loopback(host):
+        reason = f", but the host is {host}"
+    elif names:
+        reason = f", but {', '.join(names)} {'are' if len(names) > 1 else 'is'}"
+    elif not _is_development_install():
+        reason = ""
+    else:
+        return
+    raise NoDatabase(
+        f"DATABASE_URL is not set{reason}: set it, or run `todo serve --private` for a private development database."
+    )
+
+
+def require_database_or_join(settings: Settings) -> None:
+    """`require_database` for commands beside a server: they join the private PostgreSQL while a server here uses it."""
+    if settings.database_url is not None or not in_use(_DATA):
+        require_database(settings)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_development_install() -> bool:
+    """Whether the development dependencies are installed, which contain a PostgreSQL."""
+    return any(importlib.util.find_spec(package) for package in PACKAGES)
 
 
 @contextmanager
 def with_database(settings: Settings) -> Iterator[Settings]:
     """The settings with a secret and a database: the configured one, or a private one that runs during the context.
 
-    Raises CannotStart, and OSError if `.todo/` is not writable.
+    The caller has checked that the private one may be used. Raises CannotStart, and OSError if `.todo/` is not
+    writable.
     """
     settings = with_secret(settings)
     if settings.database_url is not None:
@@ -29,7 +85,7 @@ def with_database(settings: Settings) -> Iterator[Settings]:
         return
     for name in [name for name in os.environ if name.startswith("PG")]:
         del os.environ[name]  # libpq would apply it to the private database, though it is meant for another one
-    with running(FOLDER / "postgres") as url:
+    with running(_DATA) as url:
         yield settings.model_copy(update={"database_url": SecretStr(url)})
 
 

@@ -54,7 +54,7 @@ def create(
         lifespan=lambda _: _lifespan(container),
         exception_handlers={HTTPException: problem.handle, RequestValidationError: problem.handle},
         middleware=[
-            Middleware(RequestLog, counts=counts),
+            Middleware(RequestLog, counts=counts, access_log=container.settings().access_log),
             *([tracing] if tracing else []),
             Middleware(Cors, origins=container.settings().origins),
             Middleware(Errors),

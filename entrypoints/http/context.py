@@ -36,7 +36,7 @@ class Services:
 
     todo_list: Callable[[UserId], TodoList]
     ping: Callable[[], Awaitable[None]]
-    """Returns if the database is ready. Raises StorageUnavailable."""
+    """Returns if the database is ready. Raises StorageUnavailable, whose message says why, for anybody to read."""
     complete_toggles: bool
 
 

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from domain.errors import StorageUnavailable
 from entrypoints.http.context import services
 from entrypoints.http.openapi import HEALTH, errors
-from entrypoints.http.problem import ERRORS
+from entrypoints.http.problem import ERRORS, respond
 
 router = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"))
 
@@ -31,5 +31,8 @@ async def alive() -> Response:
 )
 async def ready(request: Request) -> Response:
     """The database responds within a second. Otherwise 503, within two seconds."""
-    await services(request).ping()
+    try:
+        await services(request).ping()
+    except StorageUnavailable as failure:
+        return respond(request.scope, failure, reason=str(failure))
     return Response(b'{"status":"ready"}', media_type="application/json")

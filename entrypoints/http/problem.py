@@ -97,8 +97,11 @@ RETRY_AFTER = "1"  # seconds
 _TEMPORARY = {ERRORS[StorageUnavailable].code, ERRORS[IdentityUnavailable].code}
 
 
-def respond(scope: Scope, failure: Exception) -> Response:
-    """The response to a request that failed. A failure that nobody expects is logged and becomes a 500."""
+def respond(scope: Scope, failure: Exception, *, reason: str = "") -> Response:
+    """The response to a request that failed. A failure that nobody expects is logged and becomes a 500.
+
+    `reason` is added to the detail of an expected failure.
+    """
     match failure:
         case RequestValidationError():
             return _invalid_input(scope, [_field_error(error) for error in failure.errors()])
@@ -107,7 +110,8 @@ def respond(scope: Scope, failure: Exception) -> Response:
         case WrongCredentialType():
             return _problem(scope, ERRORS[WrongCredentialType], hint=str(failure))
         case DomainError():
-            return _problem(scope, _spec(scope, type(failure)))
+            spec = _spec(scope, type(failure))
+            return _problem(scope, replace(spec, detail=f"{spec.detail}: {reason}") if reason else spec)
         case HTTPException():
             return _http_error(scope, failure)
         case _:

@@ -34,7 +34,7 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> "Fast
     from entrypoints.container import Container
     from entrypoints.http.app import create
 
-    logs.configure()
+    logs.configure(settings.log_level, settings.log_format)
     exit_with_parent()
     container = Container(settings=settings)
     counts = None if metrics_folder is None else RequestCounts()

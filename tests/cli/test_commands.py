@@ -1,5 +1,8 @@
 import json
+import sys
+import threading
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import jwt
 import psycopg
@@ -7,7 +10,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.cli.conftest import Todo
+from tests.cli.conftest import Serving, Todo
 from tests.databases import fresh_database, url
 
 SECRET = "a secret of at least thirty-two bytes"
@@ -28,10 +31,10 @@ def test_a_token_has_a_subject_and_expires(todo: Todo) -> None:
     assert claims["exp"] - claims["iat"] == 15 * 60
 
 
-def test_without_configuration_tokens_printed_in_the_same_folder_are_accepted(todo: Todo) -> None:
+def test_without_configuration_tokens_printed_in_the_same_folder_are_accepted(beside: tuple[Todo, Serving]) -> None:
+    todo, server = beside
     printed = todo.run("token", "--user", "alice").stdout.strip()
-    with todo.serve() as server:
-        assert server.client(printed).get("/api/alice/tasks").status_code == 200
+    assert server.client(printed).get("/api/alice/tasks").status_code == 200
 
 
 @pytest.mark.parametrize("expires", ["soon", "15", "-1d", "1y", "9999999d", "1.5h"])
@@ -53,12 +56,17 @@ def test_the_openapi_document_is_printed_without_settings_or_database(todo: Todo
     assert list(todo.folder.iterdir()) == []
 
 
-def test_the_doctor_passes_without_configuration(todo: Todo) -> None:
-    with todo.serve():
-        examined = todo.run("doctor")
+CHECKS = ("version", "settings", "database", "schema", "secret")
+
+
+def test_the_doctor_passes_without_configuration(beside: tuple[Todo, Serving]) -> None:
+    todo, _ = beside
+    examined = todo.run("doctor")
     assert examined.returncode == 0
     lines = examined.stdout.splitlines()
-    assert [line.split()[:2] for line in lines] == [["ok", it] for it in ("settings", "database", "schema", "secret")]
+    assert [line.split()[:2] for line in lines] == [["ok", it] for it in CHECKS]
+    assert lines[0] == f"ok    version   todo {version('todo-backend')}"
+    assert lines[-1] == "ok    secret    1 shared secret (HS256)"
 
 
 def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
@@ -74,13 +82,12 @@ def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
         assert "Traceback" not in output
 
 
-def test_the_doctor_s_json_says_the_same_as_its_lines(todo: Todo) -> None:
-    with todo.serve():
-        healthy = todo.run("doctor", "--json")
+def test_the_doctor_s_json_says_the_same_as_its_lines(todo: Todo, beside: tuple[Todo, Serving]) -> None:
+    healthy = beside[0].run("doctor", "--json")
     assert healthy.returncode == 0
     document = json.loads(healthy.stdout)
     assert document["ok"] is True
-    assert [check["name"] for check in document["checks"]] == ["settings", "database", "schema", "secret"]
+    assert [check["name"] for check in document["checks"]] == [*CHECKS]
     down = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", "BETTER_AUTH_SECRET": SECRET}
     failing, lines = todo.run("doctor", "--json", **down), todo.run("doctor", **down)
     assert failing.returncode == lines.returncode == 1
@@ -95,8 +102,12 @@ def test_the_doctor_s_json_says_the_same_as_its_lines(todo: Todo) -> None:
 
 def test_the_doctor_writes_nothing_but_json_to_standard_output(todo: Todo) -> None:
     nowhere = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", "BETTER_AUTH_URL": "http://127.0.0.1:1"}
-    document = json.loads(todo.run("doctor", "--json", **nowhere).stdout)
+    examined = todo.run("doctor", "--json", **nowhere)
+    document = json.loads(examined.stdout)
     assert {check["name"]: check["ok"] for check in document["checks"]}["jwks"] is False
+    [jwks] = [check["message"] for check in document["checks"] if check["name"] == "jwks"]
+    assert "no usable JWKS at http://127.0.0.1:1/api/auth/jwks (ConnectError)" in jwks
+    assert examined.stderr == ""
 
 
 @pytest.fixture
@@ -140,3 +151,106 @@ def test_without_a_command_the_commands_are_listed(todo: Todo) -> None:
     printed = todo.run()
     for command in ("serve", "migrate", "token", "openapi", "doctor"):
         assert command in printed.stdout + printed.stderr
+
+
+def test_the_version_is_printed(todo: Todo) -> None:
+    assert todo.run("--version").stdout == f"todo {version('todo-backend')}\n"
+
+
+def test_the_help_calls_the_program_todo_and_cuts_no_line_off(todo: Todo) -> None:
+    printed = todo.run("--help").stdout
+    assert printed.splitlines()[0].startswith("Usage: todo ")
+    assert "..." not in printed.replace("COMMAND [ARGS]...", "")
+
+
+def test_on_windows_one_line_names_wsl_2(todo: Todo) -> None:
+    program = (
+        "import sys; from entrypoints.cli import main; sys.platform, sys.modules['fcntl'] = 'win32', None; main.main()"
+    )
+    refused = todo.execute([sys.executable, "-c", program, "serve"])
+    assert refused.returncode == 1
+    [line] = refused.stderr.splitlines()
+    assert "WSL 2" in line
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["migrate"], ["doctor"]])
+def test_a_production_install_without_a_database_url_is_one_line_that_names_it(todo: Todo, command: list[str]) -> None:
+    refused = todo.run_production(*command)
+    assert refused.returncode == 1
+    [line] = [line for line in (refused.stdout + refused.stderr).splitlines() if "version" not in line]
+    assert line.removeprefix("FAIL  settings  ") == (
+        "DATABASE_URL is not set: set it, or run `todo serve --private` for a private development database."
+    )
+    assert not (todo.folder / ".todo").exists()
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0"], ["migrate"], ["doctor"]])
+def test_any_setting_without_a_database_url_is_one_line_that_names_both(todo: Todo, command: list[str]) -> None:
+    refused = todo.run(*command, BETTER_AUTH_URL="http://localhost:3000", CORS_ORIGINS="http://localhost:3000")
+    assert refused.returncode == 1
+    [line] = [line for line in (refused.stdout + refused.stderr).splitlines() if "version" not in line]
+    assert "DATABASE_URL is not set, but BETTER_AUTH_URL, CORS_ORIGINS are: set it" in line
+    assert not (todo.folder / ".todo").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "reason"),
+    [
+        (["--workers", "2"], {}, "--workers is 2"),
+        (["--host", "0.0.0.0"], {}, "the host is 0.0.0.0"),
+        ([], {"HOST": "::"}, "the host is ::"),
+    ],
+)
+def test_several_workers_or_an_open_host_need_a_database_url(
+    todo: Todo, arguments: list[str], environment: dict[str, str], reason: str
+) -> None:
+    refused = todo.run("serve", "--port", "0", *arguments, **environment)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (1, 1)
+    assert refused.stderr.startswith(f"DATABASE_URL is not set, but {reason}: ")
+    assert not (todo.folder / ".todo").exists()
+
+
+def test_the_private_database_is_refused_beside_a_configured_one(todo: Todo) -> None:
+    own = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", "BETTER_AUTH_SECRET": SECRET}
+    refused = todo.run("serve", "--private", **own)
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "DATABASE_URL is set: run `todo serve` to use that database, or unset it for --private.\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["migrate", "doctor"])
+def test_commands_beside_a_server_use_its_private_database(beside: tuple[Todo, Serving], command: str) -> None:
+    todo, _ = beside
+    assert todo.run_production(command).returncode == 0
+    assert todo.run(command, CORS_ORIGINS="http://localhost:5500").returncode == 0
+
+
+def test_a_misspelt_database_url_is_refused_by_every_command(todo: Todo) -> None:
+    for command in (["serve"], ["migrate"], ["doctor"], ["token", "--user", "alice"]):
+        refused = todo.run(*command, DATABASE_URI="postgresql://me:hunter2@h/d")
+        assert refused.returncode == 1
+        assert "DATABASE_URI: is not a setting; did you mean DATABASE_URL?" in refused.stdout + refused.stderr
+        assert "hunter2" not in refused.stdout + refused.stderr
+
+
+def test_the_doctor_says_that_an_empty_database_is_not_migrated(todo: Todo, server: str, worker_id: str) -> None:
+    with fresh_database(server, f"todo_empty_{worker_id}") as conninfo:
+        examined = todo.run("doctor", DATABASE_URL=url(conninfo), BETTER_AUTH_SECRET=SECRET)
+    assert "FAIL  schema    not migrated: run `todo migrate`" in examined.stdout
+
+
+def test_migrate_waits_for_the_database(todo: Todo, server: str, worker_id: str) -> None:
+    name = f"todo_late_{worker_id}"
+    late = {"DATABASE_URL": url(make_conninfo(server, dbname=name)), "BETTER_AUTH_SECRET": SECRET}
+    at_once = todo.run("migrate", "--wait", "0", **late)
+    assert (at_once.returncode, f'database "{name}" does not exist' in at_once.stderr) == (1, True)
+    with psycopg.connect(server, autocommit=True) as connection:
+        create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        later = threading.Timer(1.5, connection.execute, [create])
+        later.start()
+        try:
+            assert todo.run("migrate", "--wait", "60", **late).stdout.startswith("Migrated the schema")
+        finally:
+            later.join()
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -80,7 +80,7 @@ def test_a_connection_accepted_during_startup_is_answered_at_once(todo: Todo, wo
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     began = time.monotonic()
-    command = todo.command("serve", "--port", str(port), "--workers", workers)
+    command = todo.command("serve", "--private", "--port", str(port), "--workers", workers)
     process = subprocess.Popen(command, cwd=todo.folder, env=todo.environment, stdout=-3, stderr=-3)
     try:
         while not accepts_connections(port):

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from adapters.postgres import schema
 from entrypoints.cli.local_postgres import running
-from tests.cli.conftest import TIMEOUT, Todo, processes, wait_until
+from tests.cli.conftest import TIMEOUT, Serving, Todo, processes, wait_until
 from tests.databases import fresh_database, url
 
 WAITS_FOR_A_LOCK = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -33,21 +34,22 @@ def accepts_connections(port: int) -> bool:
 
 def test_without_configuration_serve_prints_its_urls_and_a_curl_command_that_works(todo: Todo) -> None:
     with todo.serve() as server:
-        server.stop()
-    said = "\n".join(server.said)
+        assert server.process.stdout
+        for line in server.process.stdout:
+            server.said.append(line.rstrip("\n"))
+            if "Authorization" in line:
+                break
+        said = "\n".join(server.said)
+        words = shlex.split(said[said.index("curl ") :].replace("\\\n", " "))
+        made = subprocess.run([*words, "--silent"], capture_output=True, text=True, timeout=TIMEOUT, check=True)
     assert f"Listening on  {server.address}" in said
     assert f"Docs at       {server.address}/docs" in said
     assert f"Data in       {todo.folder / '.todo'}" in said
-    curl = said[said.index("curl ") :]
-    with todo.serve() as again:
-        words = shlex.split(curl.replace(server.address, again.address).replace("\\\n", " "))
-        made = subprocess.run([*words, "--silent"], capture_output=True, text=True, timeout=TIMEOUT, check=True)
     assert '"title":"Buy milk"' in made.stdout
 
 
-def test_the_generated_secret_is_readable_by_its_owner_only(todo: Todo) -> None:
-    with todo.serve():
-        pass
+def test_the_generated_secret_is_readable_by_its_owner_only(beside: tuple[Todo, Serving]) -> None:
+    todo, _ = beside
     assert stat.S_IMODE((todo.folder / ".todo").stat().st_mode) == 0o700
     assert stat.S_IMODE((todo.folder / ".todo/secret").stat().st_mode) == 0o600
     secret = (todo.folder / ".todo/secret").read_text()
@@ -151,8 +153,7 @@ def test_containers_that_share_a_folder_never_start_two_servers_on_it(todo: Todo
 
 
 def test_a_damaged_secret_is_generated_again(todo: Todo) -> None:
-    with todo.serve():
-        pass
+    assert todo.run("token", "--user", "alice").returncode == 0
     for damage in (b"", b"short", b"\xff\xfe"):
         (todo.folder / ".todo/secret").write_bytes(damage)
         assert todo.run("token", "--user", "alice").returncode == 0
@@ -255,9 +256,40 @@ def test_serve_starts_while_the_database_is_down(todo: Todo) -> None:
     nowhere = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", **SECRET}
     with todo.serve(**nowhere) as serving, serving.client() as client:
         assert client.get("/healthz").status_code == 200
-        assert client.get("/readyz").status_code == 503
+        unready = client.get("/readyz")
+        assert (unready.status_code, unready.json()["code"]) == (503, "storage_unavailable")
+        assert unready.json()["detail"] == "Storage is temporarily unavailable: cannot connect"
         assert serving.stop() == 0
-    assert "hunter2" not in (todo.folder / "log").read_text()
+    said = (todo.folder / "log").read_text()
+    assert "hunter2" not in said
+    refused = 'connection failed: connection to server at "127.0.0.1", port 1 failed: Connection refused'
+    first, second, *log = said.splitlines()
+    assert first == f"Cannot connect to the database at DATABASE_URL: {refused}"
+    assert second == "Serving anyway: GET /readyz responds with 503 until the database can be used."
+    assert [line["cause"] for line in map(json.loads, log) if line["event"] == "database unavailable"] == [refused]
+
+
+def test_a_database_that_does_not_exist_is_named_by_serve_and_doctor_and_only_its_kind_by_readyz(
+    todo: Todo, server: str
+) -> None:
+    own = {"DATABASE_URL": url(make_conninfo(server, dbname="nowhere")), **SECRET}
+    with todo.serve(**own) as serving:
+        detail = serving.client().get("/readyz").json()["detail"]
+        serving.stop()
+    assert detail == "Storage is temporarily unavailable: the database does not exist"
+    said = (todo.folder / "log").read_text().splitlines()
+    log = [json.loads(line) for line in said if line.startswith("{")]
+    [cause] = [line["cause"] for line in log if line["event"] == "database unavailable"]
+    assert cause.endswith('FATAL:  database "nowhere" does not exist')
+    assert said[0] == f"Cannot connect to the database at DATABASE_URL: {cause}"
+    assert f"FAIL  database  cannot connect: {cause}" in todo.run("doctor", **own).stdout
+
+
+def test_host_and_port_come_from_the_environment_too(todo: Todo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = todo.run("serve", HOST="127.0.0.1", PORT=str(port))
+    assert refused.stderr.startswith(f"Port {port} is in use")
 
 
 def test_a_configured_database_is_not_served_without_a_key_source(todo: Todo) -> None:
@@ -287,7 +319,9 @@ def test_the_request_log_names_the_caller_by_a_pseudonym_that_an_operator_can_co
         server.client(todo.token("bob")).get("/api/alice/tasks")
         server.client(todo.token("日本")).get("/api/tasks/1")
         server.client().get("/api/tasks")
+        server.client().get("/openapi.json")
         server.client().get("/healthz")
+        server.client().get("/readyz")
         server.stop()
     lines = [json.loads(line) for line in (todo.folder / "log").read_text().splitlines()]
     assert [(line["status"], line["caller"]) for line in lines if line["event"] == "request"] == [
@@ -297,6 +331,35 @@ def test_the_request_log_names_the_caller_by_a_pseudonym_that_an_operator_can_co
         (401, None),
         (200, None),
     ]
+
+
+def test_the_log_is_text_where_that_is_requested(todo: Todo) -> None:
+    with todo.serve(LOG_FORMAT="text") as server:
+        alice = server.client(todo.token("alice"))
+        alice.post("/api/tasks", json={"title": ""})
+        alice.patch("/api/alice/tasks/1/complete")
+        server.client().get("/nowhere")
+        server.stop()
+    refused, missing, nowhere = (todo.folder / "log").read_text().splitlines()
+    assert re.fullmatch(r"\d\d:\d\d:\d\d POST /api/tasks 422 \d+\.\d ms invalid_input", refused)
+    assert re.fullmatch(
+        r"\d\d:\d\d:\d\d PATCH /api/\{user_id\}/tasks/\{id\}/complete 404 \d+\.\d ms task_not_found", missing
+    )
+    assert re.fullmatch(r"\d\d:\d\d:\d\d GET - 404 \d+\.\d ms not_found", nowhere)
+
+
+@pytest.mark.parametrize(
+    ("setting", "logged"),
+    [({"ACCESS_LOG": "errors"}, [401]), ({"ACCESS_LOG": "off"}, []), ({"LOG_LEVEL": "warning"}, [])],
+)
+def test_the_request_log_can_be_reduced(todo: Todo, setting: dict[str, str], logged: list[int]) -> None:
+    nowhere = {"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/app", **SECRET}
+    with todo.serve(**nowhere, **setting) as server:
+        server.client().get("/openapi.json")
+        server.client().get("/api/tasks")
+        server.stop()
+    lines = [json.loads(line) for line in (todo.folder / "log").read_text().splitlines() if line.startswith("{")]
+    assert [line["status"] for line in lines if line["event"] == "request"] == logged
 
 
 def _is_empty(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import TIMEOUT, Todo
+from tests.cli.conftest import TIMEOUT, Serving, Todo
 
 PAGE = Path("docs/how-to/paginate-cache-and-retry.md")
 SET_UP = ("AUTH=", "LIST=")  # set by the test, for its own server
@@ -36,15 +36,15 @@ def comparable(outputs: list[str]) -> str:
     return CHANGING.sub(lambda found: seen.setdefault(found[0], f"<{len(seen)}>"), "\n".join(outputs))
 
 
-@pytest.mark.parametrize("path", ["/api/tasks", "/api/alice/tasks"])
-def test_the_session_prints_what_the_page_shows(todo: Todo, path: str) -> None:
+@pytest.mark.parametrize(("user", "path"), [("alice", "/api/tasks"), ("bob", "/api/bob/tasks")])
+def test_the_session_prints_what_the_page_shows(beside: tuple[Todo, Serving], user: str, path: str) -> None:
     commands, shown = zip(*transcript(), strict=True)
-    with todo.serve() as server:
-        environment = {
-            **os.environ,
-            "AUTH": f"Authorization: Bearer {todo.token('alice')}",
-            "LIST": f"{server.address.removeprefix('http://')}{path}",
-        }
-        printed = typed([*commands], environment)
+    todo, server = beside
+    environment = {
+        **os.environ,
+        "AUTH": f"Authorization: Bearer {todo.token(user)}",
+        "LIST": f"{server.address.removeprefix('http://')}{path}",
+    }
+    printed = typed([*commands], environment)
     assert len(commands) > 15
     assert comparable([text.replace(path, "/api/tasks") for text in printed]) == comparable([*shown])

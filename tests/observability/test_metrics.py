@@ -102,7 +102,7 @@ def test_slow_and_malformed_scrapes_burden_neither_the_api_nor_the_log(todo: Tod
             for _ in range(30):
                 client = slow.enter_context(socket.create_connection((where.host, where.port), TIMEOUT))
                 client.sendall(b"GET /met")
-            assert server.client().get("/healthz").status_code == 200
+            assert server.client().get("/openapi.json").status_code == 200
             assert Exposed(server)["todo_workers"] == 1
         for wrong in (b"\0\n", b"BREW /metrics HTTP/1.1\r\n\r\n"):
             with socket.create_connection((where.host, where.port), TIMEOUT) as client:
@@ -126,7 +126,7 @@ def test_prometheus_may_ask_for_openmetrics(todo: Todo) -> None:
 def test_a_metrics_port_in_use_is_one_clear_line(todo: Todo) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        refused = todo.run("serve", "--port", "0", METRICS_PORT=str(port))
+        refused = todo.run("serve", "--private", "--port", "0", METRICS_PORT=str(port))
     assert refused.returncode == 1
     assert refused.stderr == f"Cannot listen on METRICS_HOST 127.0.0.1, METRICS_PORT {port}: Address already in use.\n"
 

@@ -5,6 +5,7 @@ import time
 from functools import lru_cache
 from hashlib import blake2b
 from secrets import token_hex
+from typing import Literal
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,6 +15,7 @@ from entrypoints.observability.request_metrics import RequestCounts
 
 _log = structlog.get_logger()
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_PROBES = ("/healthz", "/readyz")
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
 
 
@@ -36,14 +38,18 @@ def _chosen_id(scope: Scope) -> bytes | None:
 
 
 class RequestLog:
-    """Logs and, with `counts`, counts every request. Outermost, so that it covers every response.
+    """Logs requests and, with `counts`, counts all of them. Outermost, so that it covers every response.
 
+    `access_log`: log all requests but successful probes, only those that failed (status 400 or higher), or none.
     Logs the route's template, never the path itself: paths hold user ids, and whatever else a caller makes up.
     """
 
-    def __init__(self, app: ASGIApp, counts: RequestCounts | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, counts: RequestCounts | None = None, access_log: Literal["on", "off", "errors"] = "on"
+    ) -> None:
         self._app = app
         self._counts = counts
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,6 +79,8 @@ class RequestLog:
         method, path = scope["method"], getattr(route, "path", None)
         if self._counts:
             self._counts.end(method, path, status, seconds, request.error_code)
+        if not self._is_logged(path, status):
+            return
         more = {}
         if request.error_code is not None:
             more["code"] = request.error_code
@@ -88,3 +96,9 @@ class RequestLog:
             request_id=request.request_id,
             **more,
         )
+
+    def _is_logged(self, path: str | None, status: int) -> bool:
+        """The status is 0 where the client left before the response began."""
+        if self._access_log == "on":
+            return status != 200 or path not in _PROBES
+        return self._access_log == "errors" and not 100 <= status < 400

@@ -1,0 +1,74 @@
+"""Types of settings: how each is parsed from text, with messages that say what to set and never contain the value."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+
+
+def origin(url: str) -> str:
+    """The origin of a URL as browsers serialise it: lower case, no default port, no path (RFC 6454 section 6.2).
+
+    Raises ValueError, whose message never contains the URL.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # its message contains the URL
+        raise ValueError("must be a URL like https://app.example.com") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be a URL that begins with https:// or http://")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
+
+
+def _http_url(url: str) -> str:
+    origin(url)
+    return url.rstrip("/")
+
+
+def _cors_origin(url: str) -> str:
+    if url == "*":
+        raise ValueError(
+            "`*` is refused, because browsers reject it for requests with credentials: "
+            "list the origins of your pages, like https://app.example.com"
+        )
+    return origin(url)
+
+
+def _content(file: Any) -> SecretStr:
+    try:
+        content = Path(file).read_text(encoding="utf-8").strip()
+    except OSError as failure:
+        raise ValueError(f"the file cannot be read ({failure.strerror})") from None
+    except UnicodeError:
+        raise ValueError("the file is not UTF-8 text") from None
+    if not content:
+        raise ValueError("the file is empty")
+    return SecretStr(content)
+
+
+def _comma_separated(text: Any) -> Any:
+    return [part.strip() for part in text.split(",") if part.strip()] if isinstance(text, str) else text
+
+
+def whole_number(lowest: int, highest: int) -> BeforeValidator:
+    def parse(value: Any) -> int:
+        if re.fullmatch("[0-9]{1,9}", str(value).strip()) and lowest <= int(value) <= highest:
+            return int(value)
+        raise ValueError(f"must be a whole number from {lowest} to {highest}")
+
+    return BeforeValidator(parse)
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+CorsOrigin = Annotated[str, AfterValidator(_cors_origin)]
+
+ContentOfFile = Annotated[SecretStr, BeforeValidator(_content)]
+"""Set to a path; its value is what the file holds, without whitespace around it."""
+
+COMMA_SEPARATED = BeforeValidator(_comma_separated)
+ANY_CASE = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)
