@@ -3,12 +3,24 @@
 import re
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FOLDERS = ("adapters", "application", "benchmarks", "clients", "deploy", "docs", "domain", "entrypoints", "tests")
+FOLDERS = (
+    "adapters",
+    "application",
+    "benchmarks",
+    "clients",
+    "deploy",
+    "docs",
+    "domain",
+    "entrypoints",
+    "examples",
+    "tests",
+)
 NOT_FILES = {"application/json", "entrypoints/http/contracts/todos.py"}  # the latter is for the reader to create
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
@@ -47,7 +59,7 @@ def anchors(document: Path) -> set[str]:
 
 def resolves(document: Path, link: str) -> bool:
     path, _, anchor = link.partition("#")
-    target = document.parent / path if path else document
+    target = document.parent / unquote(path) if path else document
     return target.exists() and (not anchor or anchor in anchors(target))
 
 
@@ -84,3 +96,20 @@ def test_the_documentation_contains_references_of_every_kind() -> None:
     assert len([link for document in DOCUMENTS for link in links(document) if "#" in link]) > 5
     assert len([path for document in DOCUMENTS for path in paths(document)]) > 30
     assert len([name for document in DOCUMENTS for name in names_of_tests(document)]) > 100
+
+
+def excerpts(document: Path) -> list[tuple[Path, str]]:
+    """Code blocks of a document, each with the file of `examples/` that the sentence before it links to."""
+    pattern = r"\]\(([^)\s]*/examples/[^)\s]+)\)[^\n]*:\n\n```\w+\n(.*?)^```"
+    found = re.findall(pattern, document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return [(document.parent / unquote(path), code) for path, code in found]
+
+
+@each_document
+def test_excerpts_of_the_examples_are_what_the_files_contain(document: Path) -> None:
+    assert [code for file, code in excerpts(document) if code not in file.read_text()] == []
+
+
+def test_every_file_of_the_example_with_logic_is_explained() -> None:
+    explained = {file.name for document in DOCUMENTS for file, _ in excerpts(document)}
+    assert {"auth.ts", "api.tsx", "tasks.ts", "page.tsx", "route.ts", "instrumentation.ts"} <= explained
