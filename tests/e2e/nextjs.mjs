@@ -31,7 +31,7 @@ const items = (page) => page.locator(".tasks > li")
 const titles = (page) => page.locator(".tasks label > span").evaluateAll((spans) => spans.map((s) => s.firstChild.data))
 const box = (page, name) => page.getByRole("checkbox", { name })
 const button = (page, name) => page.getByRole("button", { name, exact: true })
-const alerts = (page) => page.getByRole("alert").and(page.locator(".error")) // Next.js has an announcer of its own
+const alerts = (within) => within.locator(".error[role=alert]") // Next.js has an announcer of its own
 
 /** Clicks the box. React shows the change a moment later. */
 async function tick(page, name) {
@@ -100,22 +100,22 @@ async function toggle(given) {
   const page = await signedIn(given)
   await add(page, "Buy milk")
   const milk = box(page, "Buy milk")
-  // The request is held back until the page shows the change, then it fails like a lost connection.
+  // The request is held back until the page shows the change. Then the connection is lost, so no list comes either.
   let fail
   const held = new Promise((resolve) => (fail = resolve))
-  await page.route("**/complete", async (route) => {
+  await page.route(`${given.api}/**`, async (route) => {
     await held
     await route.abort()
   })
   await tick(page, "Buy milk")
   fail()
-  const message = await alerts(page).textContent()
+  const message = await alerts(items(page)).textContent()
   const afterFailure = await milk.isChecked()
   await page.unrouteAll()
   const listed = page.waitForResponse((response) => response.url().includes("/api/tasks?"))
   await tick(page, "Buy milk")
   await listed
-  await alerts(page).waitFor({ state: "detached" })
+  await alerts(items(page)).waitFor({ state: "detached" })
   return { message, afterFailure, afterSuccess: await milk.isChecked() }
 }
 

@@ -66,7 +66,7 @@ export function useCompleteTask(id: number) {
     onError: (_error, completed) => void show(!completed),
     onSettled() {
       // While another box waits for its response, the list from the API would undo that one.
-      if (queries.isMutating({ mutationKey: ["complete"] }) === 1) return queries.invalidateQueries({ queryKey: LISTS })
+      if (queries.isMutating({ mutationKey: ["complete"] }) === 1) void queries.invalidateQueries({ queryKey: LISTS })
     },
   })
 }
@@ -123,6 +123,9 @@ function useRefetch(id: number) {
   const refetchLists = () => queries.invalidateQueries({ queryKey: LISTS })
   return {
     onSuccess: refetchLists,
-    onError: () => Promise.all([refetchLists(), queries.invalidateQueries({ queryKey: version(id) })]),
+    onError() {
+      void refetchLists()
+      return queries.invalidateQueries({ queryKey: version(id) })
+    },
   }
 }
