@@ -1,49 +1,9 @@
 // What a user of `examples/nextjs` does and sees. Pages are opened as `origin`, the API as `api`.
 import axe from "axe-core"
 import { browser, run } from "./chromium.mjs"
+import { add, alerts, box, button, elsewhere, items, PASSWORD, signedIn, tick, titles } from "./nextjs_page.mjs"
 
-const PASSWORD = "correct horse battery"
 const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true }
-
-/** A page of a user who has just signed up. Better Auth limits sign-ups per address, so each user has one of their own. */
-async function signedIn({ origin, email, ip }, options) {
-  const context = await browser.newContext(options)
-  await context.request.post(`${origin}/api/auth/sign-up/email`, {
-    data: { email, password: PASSWORD, name: "A user" },
-    headers: { Origin: origin, "X-Forwarded-For": ip },
-  })
-  const page = await context.newPage()
-  await page.goto(origin)
-  return page
-}
-
-/** The same user elsewhere: sends requests to the API past the page. */
-async function elsewhere(page, { origin, api }) {
-  const { token } = await (await page.context().request.get(`${origin}/api/auth/token`)).json()
-  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" }
-  return async (method, path, body) => {
-    const response = await fetch(api + path, { method, headers, body: body && JSON.stringify(body) })
-    return response.status === 204 ? null : response.json()
-  }
-}
-
-const items = (page) => page.locator(".tasks > li")
-const titles = (page) => page.locator(".tasks label > span").evaluateAll((spans) => spans.map((s) => s.firstChild.data))
-const box = (page, name) => page.getByRole("checkbox", { name })
-const button = (page, name) => page.getByRole("button", { name, exact: true })
-const alerts = (within) => within.locator(".error[role=alert]") // Next.js has an announcer of its own
-
-/** Clicks the box. React shows the change a moment later. */
-async function tick(page, name) {
-  await box(page, name).click()
-  await box(page, name).and(page.locator(":checked")).waitFor()
-}
-
-async function add(page, title) {
-  await page.getByLabel("New task").fill(title)
-  await button(page, "Add").click()
-  await box(page, title).waitFor()
-}
 
 async function firstVisit({ origin, email, screenshot }) {
   const context = await browser.newContext({ viewport: { width: 760, height: 420 } })
