@@ -143,7 +143,7 @@ def test_every_dependency_is_pinned_by_hash_and_listed_in_the_decision_records()
 
 
 def test_every_npm_package_is_pinned_by_hash_without_a_url() -> None:
-    for folder in ("clients/typescript", "tests/e2e", "benchmarks/peers/fastify"):
+    for folder in ("clients/typescript", "tests/e2e", "examples/nextjs", "benchmarks/peers/fastify"):
         wanted = json.loads((ROOT / folder / "package.json").read_text())
         locked = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
         installed = {name: package for name, package in locked.items() if "node_modules/" in name}

@@ -3,13 +3,25 @@
 import re
 from functools import cache
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
 DOCUMENTS = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
-FOLDERS = ("adapters", "application", "benchmarks", "clients", "deploy", "docs", "domain", "entrypoints", "tests")
+FOLDERS = (
+    "adapters",
+    "application",
+    "benchmarks",
+    "clients",
+    "deploy",
+    "docs",
+    "domain",
+    "entrypoints",
+    "examples",
+    "tests",
+)
 NOT_FILES = {"application/json", "entrypoints/http/contracts/todos.py"}  # the latter is for the reader to create
 
 ON_GITHUB = "../../security/advisories/new"  # a page of the repository, relative to its files
@@ -51,7 +63,7 @@ def anchors(document: Path) -> set[str]:
 
 def resolves(document: Path, link: str) -> bool:
     path, _, anchor = link.partition("#")
-    target = document.parent / path if path else document
+    target = document.parent / unquote(path) if path else document
     return target.exists() and (not anchor or anchor in anchors(target))
 
 
@@ -95,3 +107,20 @@ def test_named_make_targets_exist(document: Path) -> None:
     targets = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     named = re.findall(r"(?:`|^|\$ )make ([a-z][\w-]*)", document.read_text(), re.MULTILINE)
     assert [target for target in named if target not in targets] == []
+
+
+def excerpts(document: Path) -> list[tuple[Path, str]]:
+    """Code blocks of a document, each with the file of `examples/` that the sentence before it links to."""
+    pattern = r"\]\(([^)\s]*/examples/[^)\s]+)\)[^\n]*:\n\n```\w+\n(.*?)^```"
+    found = re.findall(pattern, document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    return [(document.parent / unquote(path), code) for path, code in found]
+
+
+@each_document
+def test_excerpts_of_the_examples_are_what_the_files_contain(document: Path) -> None:
+    assert [code for file, code in excerpts(document) if code not in file.read_text()] == []
+
+
+def test_every_file_of_the_example_with_logic_is_explained() -> None:
+    explained = {file.name for document in DOCUMENTS for file, _ in excerpts(document)}
+    assert {"auth.ts", "api.tsx", "tasks.ts", "page.tsx", "route.ts", "instrumentation.ts"} <= explained

@@ -1,13 +1,5 @@
-// Drives Debian's Chromium and prints what the page observed as JSON: `node browser.mjs STEPS ARGUMENTS-AS-JSON`.
-import { chromium } from "playwright-core"
-
-const [steps, argument] = process.argv.slice(2)
-const args = JSON.parse(argument)
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync"],
-})
+// Pages on other origins than the API, and `/docs`.
+import { browser, run } from "./chromium.mjs"
 
 // Runs in the page: sends a request, and returns everything that the page can read of the response.
 async function send([url, { method = "GET", body, headers = {} } = {}]) {
@@ -113,8 +105,4 @@ async function docs({ api, token, screenshot }) {
   return { status: response.status(), created: await response.json(), requests, errors }
 }
 
-try {
-  console.log(JSON.stringify(await { frontend, disallowedOrigin, typedClient, docs }[steps](args)))
-} finally {
-  await browser.close()
-}
+await run({ frontend, disallowedOrigin, typedClient, docs })

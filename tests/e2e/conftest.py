@@ -90,9 +90,10 @@ class SignedUpUser:
         self.issuer, self.id, self.session, self.cookies = issuer, id_, session, cookies
 
     def token(self) -> str:
-        """A fresh JWT."""
+        """A fresh JWT, by the session cookie alone: Better Auth runs without its plugin bearer()."""
         with self.issuer.client() as client:
-            response = client.get("/api/auth/token", headers={"Authorization": f"Bearer {self.session}"})
+            client.cookies.update(self.cookies)
+            response = client.get("/api/auth/token")
             assert response.status_code == 200, response.text
             token: str = response.json()["token"]
             return token
@@ -139,10 +140,10 @@ def run(tmp_path: Path) -> Iterator[Callable[..., tuple[Issuer, Serving]]]:
         yield start
 
 
-def browse(steps: str, **arguments: Any) -> Any:
-    """Runs steps of `browser.mjs`, and returns what the page observed."""
+def browse(steps: str, *, script: str = "browser.mjs", **arguments: Any) -> Any:
+    """Runs steps of the script, and returns what the page observed."""
     done = subprocess.run(
-        ["node", str(HERE / "browser.mjs"), steps, json.dumps(arguments)],
+        ["node", str(HERE / script), steps, json.dumps(arguments)],
         capture_output=True,
         text=True,
         timeout=TIMEOUT * 2,

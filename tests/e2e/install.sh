@@ -25,4 +25,5 @@ packages() {
 command -v npm >/dev/null || debian "Node" nodejs npm
 [ -x "${CHROMIUM:-/usr/bin/chromium}" ] || debian "Chromium" chromium fonts-dejavu-core
 packages ../../clients/typescript "what the TypeScript client needs"
+packages ../../examples/nextjs "Next.js"
 packages . "Better Auth, Playwright and TypeScript"

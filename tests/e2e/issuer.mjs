@@ -5,7 +5,7 @@ import { readFile } from "node:fs/promises"
 import { betterAuth } from "better-auth"
 import { memoryAdapter } from "better-auth/adapters/memory"
 import { toNodeHandler } from "better-auth/node"
-import { bearer, jwt } from "better-auth/plugins"
+import { jwt } from "better-auth/plugins"
 
 const { PORT, SECRET, ALG = "EdDSA", ROTATION, COOKIES } = process.env
 const origin = `http://localhost:${PORT}`
@@ -23,7 +23,6 @@ const auth = betterAuth({
   emailVerification: { sendOnSignUp: true, sendVerificationEmail: async ({ token }) => void verificationTokens.push(token) },
   session: COOKIES ? { cookieCache: { enabled: true, strategy: "jwt", maxAge: 300 } } : {},
   plugins: [
-    bearer(),
     jwt({
       sessionCookieCache: COOKIES === "keys",
       jwks: {

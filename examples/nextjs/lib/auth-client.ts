@@ -1,0 +1,5 @@
+/** Better Auth in the browser. */
+import { jwtClient } from "better-auth/client/plugins"
+import { createAuthClient } from "better-auth/react"
+
+export const authClient = createAuthClient({ plugins: [jwtClient()] })
