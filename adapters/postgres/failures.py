@@ -1,7 +1,8 @@
 """What failures of PostgreSQL mean: by SQLSTATE for one statement, and over time for the whole database."""
 
-import asyncio
 import re
+import time
+from collections.abc import Callable
 
 import psycopg
 import structlog
@@ -69,31 +70,41 @@ def kind_of_refusal(message: str) -> str:
 class Health:
     """Whether the database is available. Logs one line per change, however many statements fail.
 
-    It counts as available again when a statement succeeds `recovery` seconds or more after the last failure.
+    It counts as available again when a statement succeeds `recovery` seconds or more after the last failure. If no
+    statement is sent, it does so `expiry` seconds after it: whether the outage lasts is not known then.
     """
 
-    def __init__(self, recovery: float) -> None:
+    def __init__(self, recovery: float, expiry: float, now: Callable[[], float] = time.monotonic) -> None:
         self.failures = 0
         """Statements since the start that failed because of the database or the connection."""
         self._recovery = recovery
+        self._expiry = expiry
+        self._now = now
         self._failures_of_outage = 0
         self._began = self._last_failure = 0.0
+        self._recovered: float | None = None
+        """When the first statement after the last failure succeeded."""
 
     @property
     def available(self) -> bool:
-        return not self._failures_of_outage
+        return not self._failures_of_outage or self._now() - self._last_failure >= self._expiry
 
     def failed(self, cause: str) -> None:
         self.failures += 1
-        self._last_failure = asyncio.get_running_loop().time()
-        if self.available:
+        self._last_failure = self._now()
+        self._recovered = None
+        if not self._failures_of_outage:
             self._began = self._last_failure
             _log.warning("database unavailable", cause=cause)
         self._failures_of_outage += 1
 
     def succeeded(self) -> None:
-        if self.available or asyncio.get_running_loop().time() - self._last_failure < self._recovery:
+        if not self._failures_of_outage:
             return
-        seconds = round(self._last_failure - self._began, 1)
-        _log.warning("database available", failures=self._failures_of_outage, seconds=seconds)
-        self._failures_of_outage = 0
+        now = self._now()
+        if self._recovered is None:
+            self._recovered = now
+        if now - self._last_failure >= self._recovery:
+            seconds = round(self._recovered - self._began, 1)
+            _log.warning("database available", failures=self._failures_of_outage, seconds=seconds)
+            self._failures_of_outage = 0

@@ -30,7 +30,7 @@ class Pool:
         self.timeouts = timeouts
         self._conninfo = conninfo
         self._prepare_threshold = 5 if (not is_pooled(conninfo) if prepare is None else prepare) else None
-        self._health = Health(timeouts.recovery)
+        self._health = Health(timeouts.recovery, timeouts.expiry)
         self._refused_since: float | None = None
         self._slots = asyncio.Semaphore(connections)
         self.refusal: str | None = None

@@ -28,7 +28,9 @@ class Timeouts:
     ready: float = 1.0
     """The readiness check."""
     recovery: float = 1.0
-    """Without a failure, after which the database counts as available again."""
+    """Without a failure, after which the database counts as available again when a statement succeeds."""
+    expiry: float = 60.0
+    """Without any statement after a failure, after which the database no longer counts as unavailable."""
     slow_statement: float = 0.005
     """Execution of a statement, after which it no longer holds up the next batch."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from prometheus_client import Metric
+from prometheus_client import Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider
@@ -51,6 +51,7 @@ def families(container: Container, counts: RequestCounts) -> Iterator[Metric]:
     yield from _identity(container.identity(), container.jwks())
     yield from _batches(container.database().batchers)
     yield from _database(container.pool())
+    yield from _process()
 
 
 def _requests(counts: RequestCounts) -> Iterator[Metric]:
@@ -105,10 +106,21 @@ def _batches(batchers: Mapping[str, Batcher]) -> Iterator[Metric]:
 
 
 def _database(database: Pool) -> Iterator[Metric]:
-    yield GaugeMetricFamily("todo_database_up", "1 while statements succeed, 0 while they fail.", database.available)
+    yield GaugeMetricFamily("todo_database_up", "0 while statements fail, else 1.", database.available)
     yield CounterMetricFamily("todo_database_failures", "Statements that failed.", database.failures)
     pool: Any = database.engine.pool
     open_ = pool.checkedin() + pool.checkedout()
     yield GaugeMetricFamily("todo_database_connections_open", "Connections open or being opened.", open_)
     yield GaugeMetricFamily("todo_database_connections_in_use", "Connections in use.", pool.checkedout())
     yield GaugeMetricFamily("todo_database_waiting", "Statements waiting for a connection.", database.waiting)
+
+
+_process_collector = ProcessCollector(registry=None)
+
+
+def _process() -> Iterator[Metric]:
+    """The standard metrics of a process, on Linux. Gauges name their process; CPU time is a sum over all workers."""
+    for family in _process_collector.collect():
+        if family.type == "gauge":
+            family.samples = [sample._replace(labels={"pid": str(os.getpid())}) for sample in family.samples]
+        yield family

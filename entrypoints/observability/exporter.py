@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -68,6 +69,9 @@ class AllProcesses(Collector):
             silent = [_counters(latest) for name, latest in self._latest.items() if name not in responding]
             families = _aggregated([self._exited, *silent, *(self._latest[name] for name in responding)])
         yield GaugeMetricFamily("todo_workers", "Processes that serve.", len(responding))
+        build = GaugeMetricFamily("todo_build_info", "Always 1; the label is the version.", labels=["version"])
+        build.add_metric([version("todo-backend")], 1)
+        yield build
         for name, kind, documentation, samples in families:
             family = Metric(name, documentation, kind)
             family.samples = [Sample(*sample) for sample in samples]

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the histogram's buckets, in seconds."""
@@ -28,11 +29,12 @@ class RequestCounts:
     No client can inflate the number of series: routes and methods are the known ones, or `none` and `other`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, codes: Iterable[str] = ()) -> None:
+        """`codes` are reported as 0 until they occur, so that the first error of each is an increase too."""
         self.in_progress = 0
         self.ended: dict[tuple[str, str, int], Durations] = defaultdict(Durations)
         """Keyed by method, route and status."""
-        self.errors: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter(dict.fromkeys(codes, 0))
         """Keyed by problem code."""
 
     def begin(self) -> None:

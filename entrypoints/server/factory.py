@@ -33,11 +33,12 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> "Fast
     """
     from entrypoints.container import Container
     from entrypoints.http.app import create
+    from entrypoints.http.problem import CODES
 
     logs.configure(settings.log_level, settings.log_format)
     exit_with_parent()
     container = Container(settings=settings)
-    counts = None if metrics_folder is None else RequestCounts()
+    counts = None if metrics_folder is None else RequestCounts(CODES)
     tracing = _tracing()
     app = create(container, counts=counts, tracing=_tracing_middleware(tracing) if tracing else None)
     if metrics_folder and counts:

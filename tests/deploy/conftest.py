@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy import installation
-from tests.deploy.nginx import Nginx, free_port, nginx
-from tests.deploy.service import Service, started
+from tests.deploy.nginx import Nginx, nginx
+from tests.deploy.service import Service, free_instance, started
 from tests.faults.cluster import Cluster, running
 from tests.faults.pgbouncer import running_pgbouncer
 from tests.faults.scenario import SECRET
@@ -25,9 +25,12 @@ class Site:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory that is /opt/todo in production."""
+    """The directory that is /opt/todo in production, with one release in it."""
     folder = tmp_path_factory.mktemp("opt")
-    installation.install(folder)
+    release = folder / "releases/now"
+    release.mkdir(parents=True)
+    installation.install(release)
+    (folder / "current").symlink_to("releases/now")
     return folder
 
 
@@ -40,11 +43,12 @@ async def site(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Asy
             "DATABASE_URL": bouncer.url,
             "DATABASE_PREPARED_STATEMENTS": "false",
             "BETTER_AUTH_SECRET": SECRET,
+            "METRICS_PORT": "9131",  # in the file that both instances share: the unit's own must win
         }
         (installed / ".env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         async with (
-            started(installed, free_port()) as first,
-            started(installed, free_port()) as second,
+            started(installed, free_instance()) as first,
+            started(installed, free_instance()) as second,
             nginx(folder / "nginx", first.port, second.port) as proxy,
         ):
             yield Site(proxy, (first, second), cluster)

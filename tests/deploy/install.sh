@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests here need and a machine may lack: nginx, PgBouncer, curl, and systemd-analyze.
+# Installs what the tests here need and a machine may lack: nginx, PgBouncer, curl, git, systemd-analyze, promtool, linters.
 set -eu
 
 debian() {
@@ -17,3 +17,12 @@ command -v nginx >/dev/null || debian nginx
 command -v pgbouncer >/dev/null || debian pgbouncer
 command -v curl >/dev/null || debian curl
 command -v systemd-analyze >/dev/null || debian systemd
+command -v promtool >/dev/null || debian prometheus
+command -v git >/dev/null || debian git
+
+# Linters of Dockerfiles and Kubernetes manifests, in an environment of their own: their schemas alone are 100 MB.
+tools=.venv/deploy-tools
+if [ ! -x $tools/bin/kubernetes-validate ]; then
+    .venv/bin/python -m venv $tools
+    $tools/bin/pip install --quiet --disable-pip-version-check --no-input --require-hashes -r tests/deploy/requirements.txt
+fi

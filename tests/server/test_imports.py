@@ -10,8 +10,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("domain", "application", "adapters", "entrypoints")
-SCRIPTS = ("__main__", "migrations.env")
-"""Run by Python and by Alembic, not imported."""
+SCRIPTS = ("__main__", "migrations.env", "entrypoints.asgi")
+"""Run by Python and by Alembic, not imported. `entrypoints.asgi` is imported for its effect: an attribute of
+a module is the only way in which ASGI servers obtain an application."""
 
 PROGRAM = """
 import gc, importlib, json, logging, os, signal, sys, threading, warnings
