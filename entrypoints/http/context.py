@@ -17,6 +17,8 @@ class RequestContext:
     """What the middleware finds out about one request; the request log writes it down."""
 
     request_id: str
+    status: int = 0
+    """Of the response, once it has begun."""
     caller: UserId | None = None
     error_code: str | None = None
     trace_id: str | None = None

@@ -13,7 +13,7 @@ from enum import Enum
 from functools import partial
 from inspect import iscoroutinefunction
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from fastapi._compat import ModelField, field_annotation_is_scalar
@@ -40,7 +40,7 @@ _LISTS = (list[str], list[str] | None)
 class Express:
     """ASGI middleware that dispatches the contracts' routes.
 
-    It learns them at the first request, and again whenever the application's list of routes has changed. Exception
+    It learns them when the application starts, and again when the application has got other routes. Exception
     handlers of the application's own apply here as well.
     """
 
@@ -52,6 +52,8 @@ class Express:
         self._routes: dict[str | None, dict[str, _Route]] = {}  # by group of that expression, then by method
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":  # now rather than in the first request's time
+            self._learn(scope["app"])
         run = self._run if scope["type"] == "http" and self._finds(scope) else self._app
         await run(scope, receive, send)
 
@@ -100,20 +102,19 @@ async def _run(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive, send)
     results: list[Any] = []
     errors: list[Any] = []
-    for step in scope[_ROUTE].steps:
-        arguments, before = step.defaults.copy(), len(errors)
-        failed = False
-        for name, index in step.dependencies:
-            failed = failed or results[index] is _FAILED
-            if name is not None:
-                arguments[name] = results[index]
-        for parameters in step.parameters:
-            if parameters.present(scope):
-                parameters.read(request, arguments, errors)
-        if step.request is not None:
-            arguments[step.request] = request
-        failed = failed or len(errors) > before
-        results.append(_FAILED if failed else await step.call(**arguments))
+    for call, defaults, dependencies, parameters, request_name, required in scope[_ROUTE].steps:
+        arguments, before = defaults.copy(), len(errors)
+        for name, index in dependencies:
+            arguments[name] = results[index]
+        for group in parameters:
+            if group.present(scope):
+                group.read(request, arguments, errors)
+        if request_name is not None:
+            arguments[request_name] = request
+        if errors and (len(errors) > before or any(results[index] is _FAILED for index in required)):
+            results.append(_FAILED)
+        else:
+            results.append(await call(**arguments))
     if errors:
         raise RequestValidationError(errors)
     await results[-1](scope, receive, send)
@@ -142,15 +143,17 @@ class _Parameters:
                 errors += found
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One call, of a dependency or of the endpoint. Its dependencies are the results of earlier steps, by index."""
+class _Step(NamedTuple):
+    """One call, of a dependency or of the endpoint."""
 
     call: Callable[..., Awaitable[Any]]
-    dependencies: Sequence[tuple[str | None, int]]
-    parameters: Sequence[_Parameters]
     defaults: dict[str, Any]
-    request: str | None
+    dependencies: Sequence[tuple[str, int]]
+    """Arguments that are results of earlier steps, by index."""
+    parameters: Sequence[_Parameters]
+    request_name: str | None
+    required: Sequence[int]
+    """Earlier steps without whose results there is no call; some only guard it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +229,16 @@ def _plan(part: Dependant, steps: list[_Step], known: dict[object, int]) -> int:
     optional = [*part.query_params, *part.header_params]
     if not all(map(_is_plain, [*part.path_params, *optional])) or not all(map(_has_plain_default, optional)):
         raise _NotUnderstood
-    dependencies = [(child.name, _plan(child, steps, known)) for child in part.dependencies]
-    defaults = {field.name: field.default for field in optional}
-    steps.append(_Step(part.call, dependencies, [*_parameters(part)], defaults, part.request_param_name))
+    children = [(child.name, _plan(child, steps, known)) for child in part.dependencies]
+    step = _Step(
+        part.call,
+        defaults={field.name: field.default for field in optional},
+        dependencies=[(name, index) for name, index in children if name is not None],
+        parameters=[*_parameters(part)],
+        request_name=part.request_param_name,
+        required=[index for _, index in children],
+    )
+    steps.append(step)
     known[part.call, part.scope] = len(steps) - 1
     return len(steps) - 1
 

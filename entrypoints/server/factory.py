@@ -3,6 +3,7 @@
 The supervisor of several workers imports this module too, so whatever takes time is imported inside the functions.
 """
 
+import gc
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -47,7 +48,18 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> "Fast
         _extend_lifespan(app, lambda: reporting(container, counts, metrics_folder))
     if tracing:
         _extend_lifespan(app, tracing.flushed)
+    _extend_lifespan(app, _frozen_heap)
     return app
+
+
+@asynccontextmanager
+async def _frozen_heap() -> AsyncIterator[None]:
+    """Garbage collection, off until now, ignores the objects of the loaded application: scanning them again and again
+    would delay requests."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    yield
 
 
 def _tracing() -> "Tracing | None":

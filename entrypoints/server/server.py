@@ -1,4 +1,4 @@
-"""When the server starts and stops accepting connections, and when garbage collection runs."""
+"""When the server starts and stops accepting connections, and that no garbage is collected while it loads."""
 
 import asyncio
 import errno
@@ -30,9 +30,6 @@ class GracefulServer(uvicorn.Server):
             gc.enable()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        gc.collect()
-        gc.freeze()  # the application is loaded: scanning its objects again and again would delay requests
-        gc.enable()
         try:
             await super().startup(sockets)
         except OSError as failure:

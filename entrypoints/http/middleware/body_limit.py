@@ -5,6 +5,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST_BODY = 64 * 1024  # bytes
 
+_BODY = (b"content-length", b"transfer-encoding")
+"""Fields without which a request has no body (RFC 9112 section 6.3)."""
+
 
 class BodyLimit:
     """Refuses longer bodies with 413: at once if the length is declared, else when the limit is reached.
@@ -21,6 +24,9 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
+        if headers.keys().isdisjoint(_BODY):
+            await self._app(scope, receive, send)
+            return
         length = headers.get(b"content-length", b"0")
         if b"upgrade" in headers and (b"transfer-encoding" in headers or length != b"0"):
             raise HTTPException(400, headers={"Connection": "close"})

@@ -1,7 +1,7 @@
 """Responds to what FastAPI's own exception handlers leave over."""
 
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.errors import DomainError
 from entrypoints.http.context import context
@@ -22,23 +22,16 @@ class Errors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = False
-
-        async def note_start(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, note_start)
+            await self._app(scope, receive, send)
         except ClientDisconnect:
             return
         except Exception as failure:
-            if started and isinstance(failure, DomainError):
+            request, expected = context(scope), isinstance(failure, DomainError)
+            if request.status and isinstance(failure, DomainError):
                 # A list breaks off: without the end of its body the server closes the connection.
-                context(scope).error_code = ERRORS[type(failure)].code
+                request.error_code = ERRORS[type(failure)].code
                 return
-            expected = isinstance(failure, DomainError)
-            if started or not (expected or {Exception, 500}.isdisjoint(scope["app"].exception_handlers)):
+            if request.status or not (expected or {Exception, 500}.isdisjoint(scope["app"].exception_handlers)):
                 raise
             await respond(scope, failure)(scope, receive, send)

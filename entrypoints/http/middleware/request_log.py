@@ -58,28 +58,30 @@ class RequestLog:
         request_id = _chosen_id(scope) or token_hex(16).encode()
         request = RequestContext(request_id.decode())
         request.attach(scope)
-        status, started = 0, time.perf_counter()
+        started = time.perf_counter()
         if self._counts:
             self._counts.begin()
 
         async def with_headers(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                request.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id), _NOSNIFF]
             await send(message)
 
         try:
             await self._app(scope, receive, with_headers)
         finally:
-            self._write(scope, request, status, time.perf_counter() - started)
+            self._write(scope, request, time.perf_counter() - started)
 
-    def _write(self, scope: Scope, request: RequestContext, status: int, seconds: float) -> None:
-        route, caller = scope.get("route"), request.caller
-        method, path = scope["method"], getattr(route, "path", None)
+    def _write(self, scope: Scope, request: RequestContext, seconds: float) -> None:
+        """The status is 0 where the client left before the response began."""
+        method, path = scope["method"], getattr(scope.get("route"), "path", None)
+        status, caller = request.status, request.caller
         if self._counts:
             self._counts.end(method, path, status, seconds, request.error_code)
-        if not self._is_logged(path, status):
+        if status == 200 and path in _PROBES:
+            return
+        if self._access_log != "on" and (self._access_log == "off" or 100 <= status < 400):
             return
         more = {}
         if request.error_code is not None:
@@ -96,9 +98,3 @@ class RequestLog:
             request_id=request.request_id,
             **more,
         )
-
-    def _is_logged(self, path: str | None, status: int) -> bool:
-        """The status is 0 where the client left before the response began."""
-        if self._access_log == "on":
-            return status != 200 or path not in _PROBES
-        return self._access_log == "errors" and not 100 <= status < 400
