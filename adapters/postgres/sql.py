@@ -13,7 +13,8 @@ class Statement:
     """SQL and its parameters, as data.
 
     `parameters` maps the parameters of one call to their PostgreSQL types. The first column of every returned row is
-    the `n` of the call that the row belongs to. Statements with the same name share their limits and counters.
+    the `n` of the call that the row belongs to. Statements of one name share a queue and counters, and must
+    have a batch size of 1.
     """
 
     name: str
