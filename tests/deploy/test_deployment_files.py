@@ -26,7 +26,7 @@ MANIFESTS = {file.stem: yaml.safe_load(file.read_text()) for file in (DEPLOY / "
 RENDER = yaml.safe_load((DEPLOY / "render.yaml").read_text())["services"][0]
 FLY = tomllib.loads((DEPLOY / "fly.toml").read_text())
 RAILWAY = json.loads((DEPLOY / "railway.json").read_text())
-TOOLS = ROOT / ".venv/deploy-tools/bin"
+TOOLS = ROOT / ".venv/rollout/bin"
 
 
 def _container(manifest: str) -> Any:
@@ -247,6 +247,16 @@ def test_the_manifests_are_valid_by_the_published_schemas_of_kubernetes(version:
         check=False,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_compose_is_valid_by_its_published_schema() -> None:
+    checked = subprocess.run(
+        [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", DEPLOY / "compose.yaml"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_hadolint_has_nothing_to_say() -> None:
