@@ -34,9 +34,9 @@ class Database:
     async def ask(self, statement: Statement, *arguments: object, deadline: float) -> Rows:
         """The rows of this call, without `n`, after the statement has committed.
 
-        Raises StorageUnavailable where the statement was not executed before the deadline. Raises OutcomeUnknown where
-        the connection was lost and it may have been executed; a repeatable statement is executed again instead, and
-        then raises StorageUnavailable.
+        Raises StorageUnavailable where the statement was not executed, or not confirmed before the deadline. Raises
+        OutcomeUnknown where the connection was lost and it may have been executed; a repeatable statement is executed
+        again instead, and then raises StorageUnavailable.
         """
         execute = self.batchers[statement.name].ask if self.batchers else self._alone
         for _ in range(ATTEMPTS):

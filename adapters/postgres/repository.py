@@ -1,6 +1,7 @@
 """Tasks in PostgreSQL: each method is one call of one statement, and what it may retry."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import fields
@@ -170,6 +171,6 @@ def _digest(draft: Draft) -> str:
 
 
 async def _back_off(delay: float) -> float:
-    """Waits, and returns the delay of the next retry: exponential backoff."""
-    await asyncio.sleep(delay)
+    """Waits, and returns the delay of the next retry: exponential backoff with jitter."""
+    await asyncio.sleep(random.uniform(delay / 2, delay))
     return min(2 * delay, LONGEST_DELAY)

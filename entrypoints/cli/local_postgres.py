@@ -218,7 +218,7 @@ def _create(data: Path, binaries: Path) -> None:
     command = [*as_nobody, *initdb, "--no-locale", "--no-sync"]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode:
-        raise CannotStart(f"initdb failed: {made.stderr.strip().splitlines()[-1]}")
+        raise CannotStart(f"initdb failed: {''.join(made.stderr.strip().splitlines()[-1:])}")
     try:
         beside.rename(data)
     except OSError:

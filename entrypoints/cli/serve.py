@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import typer
 import uvicorn
@@ -161,16 +162,25 @@ def _greet(configured: Settings, effective: Settings, listener: socket.socket, e
     if configured.database_url is None:
         lines += [f"Data in       {zero_config.FOLDER.absolute()}"]
     if effective.better_auth_secret != configured.better_auth_secret:
-        token = sign(UserId("me"), effective.secrets[0], effective.expected_claims, seconds=7 * 86400)
-        lines += [
-            "",
-            "Better Auth is not configured. Here is a development token, valid for 7 days; try it:",
-            "",
-            f"curl {url}/api/tasks \\",
-            "  -H 'Content-Type: application/json' -d '{\"title\": \"Buy milk\"}' \\",
-            f"  -H 'Authorization: Bearer {token}'",
-        ]
+        lines += [*_development(url, effective)] if _is_loopback(url) else ["Token from    todo token --user me"]
     typer.echo("\n".join(["", *lines, ""]))
+
+
+def _is_loopback(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
+
+
+def _development(url: str, effective: Settings) -> list[str]:
+    """For a developer at this machine: a request that works."""
+    token = sign(UserId("me"), effective.secrets[0], effective.expected_claims, seconds=7 * 86400)
+    return [
+        "",
+        "Better Auth is not configured. Here is a development token, valid for 7 days; try it:",
+        "",
+        f"curl {url}/api/tasks \\",
+        "  -H 'Content-Type: application/json' -d '{\"title\": \"Buy milk\"}' \\",
+        f"  -H 'Authorization: Bearer {token}'",
+    ]
 
 
 def _url(host: str, port: int) -> str:

@@ -14,12 +14,14 @@ from domain.errors import (
     DomainError,
     IdentityUnavailable,
     InvalidValue,
+    KeyReused,
     NotAuthenticated,
     StorageUnavailable,
     WrongCredentialType,
 )
 from entrypoints.http.json_body import JsonBody
 from entrypoints.http.openapi import errors
+from entrypoints.http.parameters import idempotency_key
 from entrypoints.http.problem import ERRORS, HTTP_ERRORS, UNHANDLED, ErrorSpec
 
 
@@ -58,6 +60,7 @@ _COMMON = (
     WrongCredentialType,
     IdentityUnavailable,
     InvalidValue,
+    KeyReused,
     StorageUnavailable,
 )
 
@@ -69,9 +72,11 @@ class ContractRoute(APIRoute):
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
-        specs = [*map(self.contract.error, (*_COMMON, *self.contract.failures)), UNHANDLED]
+        calls = [part.call for part in self.dependant.dependencies]
+        keyed = (KeyReused,) if idempotency_key in calls else ()
+        specs = [*map(self.contract.error, (*_COMMON, *self.contract.failures, *keyed)), UNHANDLED]
         self.openapi_extra = {"security": [{"bearer": []}], **(self.openapi_extra or {})}
-        for body in (part.call for part in self.dependant.dependencies if isinstance(part.call, JsonBody)):
+        for body in (call for call in calls if isinstance(call, JsonBody)):
             specs += [HTTP_ERRORS[408], HTTP_ERRORS[413], HTTP_ERRORS[415]]
             self.openapi_extra["requestBody"] = body.openapi()
         self.responses = {**errors(*specs), **self.responses}

@@ -51,11 +51,11 @@ class Express:
         self._paths = re.compile("(?!)")
         self._routes: dict[str | None, dict[str, _Route]] = {}  # by group of that expression, then by method
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "lifespan":  # now rather than in the first request's time
             self._learn(scope["app"])
         run = self._run if scope["type"] == "http" and self._finds(scope) else self._app
-        await run(scope, receive, send)
+        return run(scope, receive, send)
 
     def _finds(self, scope: Scope) -> bool:
         """Whether this lane runs the route that FastAPI would choose, which the scope then names."""
@@ -83,7 +83,8 @@ class Express:
             if route is None:
                 others.append(context)
             else:
-                paths.setdefault(context.path_regex.pattern, {}).update(dict.fromkeys(context.methods or (), route))
+                methods = paths.setdefault(context.path_regex.pattern, {})
+                methods.update({method: route for method in context.methods or () if method not in methods})
         groups = {f"path{number}": pattern for number, pattern in enumerate(paths)}
         self._paths = re.compile("|".join(f"(?P<{name}>{_unnamed(pattern)})" for name, pattern in groups.items()))
         self._routes = {name: paths[pattern] for name, pattern in groups.items()}
@@ -153,7 +154,7 @@ class _Step(NamedTuple):
     parameters: Sequence[_Parameters]
     request_name: str | None
     required: Sequence[int]
-    """Earlier steps without whose results there is no call; some only guard it."""
+    """Steps that must succeed before this call, including guards whose results are unused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ def _understand(context: RouteContext, earlier: Sequence[RouteContext]) -> _Rout
         return None
     steps: list[_Step] = []
     try:
-        _plan(context.dependant, steps, {})
+        _plan(context.dependant, context.param_convertors, steps, {})
     except _NotUnderstood:
         return None
     overlapping = [route for route in earlier if not _has_another_path(route, context)]
@@ -207,9 +208,9 @@ def _returns_response(endpoint: Callable[..., Any] | None) -> bool:
     return isinstance(returned, type) and issubclass(returned, Response)
 
 
-def _plan(part: Dependant, steps: list[_Step], known: dict[object, int]) -> int:
-    """Appends the steps of a callable and of its dependencies, and returns the index of its own. A dependency that
-    occurs twice is called once, unless it is declared otherwise. Raises _NotUnderstood."""
+def _plan(part: Dependant, path: Collection[str], steps: list[_Step], known: dict[object, int]) -> int:
+    """Appends the steps of a callable and of its dependencies, and returns the index of its own. Raises _NotUnderstood,
+    also for a dependency that occurs twice."""
     special = (
         part.body_params,
         part.cookie_params,
@@ -224,12 +225,14 @@ def _plan(part: Dependant, steps: list[_Step], known: dict[object, int]) -> int:
     )
     if part.call is None or any(special) or not _is_coroutine_function(part.call):
         raise _NotUnderstood
-    if part.use_cache and (part.call, part.scope) in known:
-        return known[part.call, part.scope]
+    if (part.call, part.scope) in known:
+        raise _NotUnderstood
     optional = [*part.query_params, *part.header_params]
     if not all(map(_is_plain, [*part.path_params, *optional])) or not all(map(_has_plain_default, optional)):
         raise _NotUnderstood
-    children = [(child.name, _plan(child, steps, known)) for child in part.dependencies]
+    if not all(field.alias in path for field in part.path_params):
+        raise _NotUnderstood
+    children = [(child.name, _plan(child, path, steps, known)) for child in part.dependencies]
     step = _Step(
         part.call,
         defaults={field.name: field.default for field in optional},

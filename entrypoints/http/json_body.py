@@ -7,8 +7,9 @@ from typing import Any, Generic, TypeVar
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
+
+from entrypoints.http.problem import RequestRefused
 
 BODY_SECONDS = 10  # for the client to send a body
 
@@ -18,8 +19,8 @@ T = TypeVar("T")
 class JsonBody(Generic[T]):
     """The JSON object in the body, validated against a TypedDict and converted by `make`, which takes its members.
 
-    Raises RequestValidationError with the errors of all members, what `make` raises, and HTTPException: 415 for another
-    declared media type, 408 for a body that takes more than BODY_SECONDS. An optional body may be empty.
+    Raises RequestValidationError with the errors of all members, what `make` raises, and RequestRefused: 415 for
+    another declared media type, 408 for a body that takes more than BODY_SECONDS. An optional body may be empty.
 
     FastAPI parses its own body parameters before it runs any dependency; this one waits until the owner is established.
     """
@@ -38,11 +39,11 @@ class JsonBody(Generic[T]):
             async with asyncio.timeout(BODY_SECONDS):
                 body = await request.body()
         except TimeoutError:
-            raise HTTPException(408, headers={"Connection": "close"}) from None
+            raise RequestRefused(408, headers={"Connection": "close"}) from None
         if not self.required and not body.strip():
             return self._make()
         if body and (not _is_json(request) or request.headers.get("content-encoding", "identity") != "identity"):
-            raise HTTPException(415)
+            raise RequestRefused(415)
         try:
             _refuse_non_finite_numbers(body)
             members = self.adapter.validate_json(body)

@@ -152,5 +152,6 @@ def _correct(document: dict[str, Any], route: RouteContext, schemas: dict[str, A
 
 def _add(schemas: dict[str, Any], name: str, model: TypeAdapter[Any]) -> None:
     schema = model.json_schema(ref_template=_REF)
-    schemas.update(schema.pop("$defs", {}))
-    schemas[name] = schema
+    for defined, definition in {**schema.pop("$defs", {}), name: schema}.items():
+        if schemas.setdefault(defined, definition) != definition:
+            raise ValueError(f"two different models are named {defined}: rename one of them")

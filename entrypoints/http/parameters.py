@@ -64,7 +64,7 @@ Id = Annotated[TaskId, whole_number("id", TaskId.LARGEST, TaskId), Path(alias="i
 _VISIBLE_ASCII = re.compile("[!-~]+")
 
 
-async def _idempotency_key(
+async def idempotency_key(
     lines: Annotated[
         list[str] | None,
         WithJsonSchema({"type": "string", "minLength": 1, "maxLength": IdempotencyKey.LONGEST, "pattern": "^[!-~]*$"}),
@@ -81,4 +81,4 @@ async def _idempotency_key(
     return IdempotencyKey(key)
 
 
-Key = Annotated[IdempotencyKey | None, Depends(_idempotency_key)]
+Key = Annotated[IdempotencyKey | None, Depends(idempotency_key)]

@@ -64,6 +64,11 @@ ERRORS: Mapping[type[DomainError], ErrorSpec] = {
 }
 """Statuses that differ in a contract are listed there (`Contract.statuses`)."""
 
+
+class RequestRefused(HTTPException):
+    """One of HTTP_ERRORS, by its status."""
+
+
 HTTP_ERRORS: Mapping[int, ErrorSpec] = {
     400: ErrorSpec(400, "upgrade_refused", "A request with a body cannot upgrade the connection"),
     404: ErrorSpec(404, "not_found", "Not found"),
@@ -109,7 +114,7 @@ def respond(scope: Scope, failure: Exception, *, reason: str = "") -> Response:
             return _invalid_input(scope, [FieldError(failure.field, str(failure))])
         case WrongCredentialType():
             return _problem(scope, ERRORS[WrongCredentialType], hint=str(failure))
-        case DomainError():
+        case DomainError() if reported_as(type(failure)):
             spec = _spec(scope, type(failure))
             return _problem(scope, replace(spec, detail=f"{spec.detail}: {reason}") if reason else spec)
         case HTTPException():
@@ -124,9 +129,15 @@ async def handle(request: Request, failure: Exception) -> Response:
     return respond(request.scope, failure)
 
 
+def reported_as(failure: type[DomainError]) -> type[DomainError] | None:
+    """The nearest class that ERRORS lists; None if it lists none, which is a bug."""
+    return next((kind for kind in failure.__mro__ if kind in ERRORS), None)
+
+
 def _spec(scope: Scope, failure: type[DomainError]) -> ErrorSpec:
+    kind = reported_as(failure) or failure
     contract: Contract | None = getattr(scope.get("route"), "contract", None)  # None before routing
-    return contract.error(failure) if contract else ERRORS[failure]
+    return contract.error(kind) if contract else ERRORS[kind]
 
 
 def _http_error(scope: Scope, failure: HTTPException) -> Response:
@@ -135,7 +146,8 @@ def _http_error(scope: Scope, failure: HTTPException) -> Response:
     if not is_body_allowed_for_status_code(status):
         return Response(status_code=status, headers=headers)
     phrase = responses.get(status, "Error")
-    spec = HTTP_ERRORS.get(status) or ErrorSpec(status, re.sub("[^a-z]+", "_", phrase.lower()), phrase)
+    ours = isinstance(failure, RequestRefused) or status in (404, 405)  # those two are the router's as well
+    spec = HTTP_ERRORS[status] if ours else ErrorSpec(status, re.sub("[^a-z]+", "_", phrase.lower()), phrase)
     if failure.detail != phrase:
         spec = replace(spec, detail=failure.detail)
     if status == 405:
@@ -167,7 +179,8 @@ def _invalid_input(scope: Scope, errors: Sequence[FieldError]) -> Response:
 
 def _field_error(error: Any) -> FieldError:
     location = error["loc"][1:]
-    return FieldError(str(location[0]) if location else str(error["loc"][0]), _message(error))
+    named = location and isinstance(location[0], str)  # FastAPI's JSON errors have an offset there
+    return FieldError(location[0] if named else str(error["loc"][0]), _message(error))
 
 
 def _message(error: Any) -> str:
@@ -229,6 +242,6 @@ _UNAUTHENTICATED = {spec.code for failure, spec in ERRORS.items() if issubclass(
 
 def _challenge(spec: ErrorSpec) -> str:
     """RFC 6750 section 3: no error code for a caller who sent no credentials."""
-    if spec is ERRORS[CredentialsMissing]:
+    if spec.code == ERRORS[CredentialsMissing].code:
         return "Bearer"
     return f'Bearer error="invalid_token", error_description="{spec.detail}"'

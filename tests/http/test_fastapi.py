@@ -105,6 +105,8 @@ async def test_a_body_can_be_a_pydantic_model(app: FastAPI, web: Client) -> None
     assert (await web.post("/items", json={"name": "lamp", "price": "2.5"})).json() == {"name": "lamp", "price": 2.5}
     problem = assert_problem(await web.post("/items", json={"name": "l"}), 422, "invalid_input")
     assert [error["field"] for error in problem["errors"]] == ["name", "price"]
+    malformed = await web.post("/items", content=b'{"name"', headers={"Content-Type": "application/json"})
+    assert [error["field"] for error in assert_problem(malformed, 422, "invalid_input")["errors"]] == ["body"]
 
 
 async def test_a_router_is_included_with_a_prefix(app: FastAPI, web: Client) -> None:
@@ -371,6 +373,8 @@ async def test_an_http_exception_keeps_its_status_detail_and_headers(app: FastAP
                 raise HTTPException(418, detail={"short": "stout"}, headers={"X-Spout": "here"})
             case "unchanged":
                 raise HTTPException(304)
+            case "cat":
+                raise HTTPException(400, detail="No cats")
             case _:
                 raise HTTPException(404, detail="Item not found")
 
@@ -378,6 +382,7 @@ async def test_an_http_exception_keeps_its_status_detail_and_headers(app: FastAP
     assert assert_problem(response, 418, "i_m_a_teapot")["detail"] == {"short": "stout"}
     assert response.headers["x-spout"] == "here"
     assert assert_problem(await web.get("/items/lamp"), 404, "not_found")["detail"] == "Item not found"
+    assert assert_problem(await web.get("/items/cat"), 400, "bad_request")["detail"] == "No cats"
     unchanged = await web.get("/items/unchanged")
     assert (unchanged.status_code, unchanged.content) == (304, b"")
 

@@ -1,7 +1,10 @@
 """How large a request body may be."""
 
-from starlette.exceptions import HTTPException
+from collections.abc import Awaitable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from entrypoints.http.problem import RequestRefused
 
 LARGEST_BODY = 64 * 1024  # bytes
 
@@ -19,19 +22,17 @@ class BodyLimit:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         headers = dict(scope["headers"])
         if headers.keys().isdisjoint(_BODY):
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         length = headers.get(b"content-length", b"0")
         if b"upgrade" in headers and (b"transfer-encoding" in headers or length != b"0"):
-            raise HTTPException(400, headers={"Connection": "close"})
+            raise RequestRefused(400, headers={"Connection": "close"})
         if length.isdigit() and int(length[:20]) > LARGEST_BODY:  # twenty digits are enough to tell
-            raise HTTPException(413)
+            raise RequestRefused(413)
         received = 0
 
         async def counted() -> Message:
@@ -39,7 +40,7 @@ class BodyLimit:
             message = await receive()
             received += len(message.get("body", b""))
             if received > LARGEST_BODY:
-                raise HTTPException(413)
+                raise RequestRefused(413)
             return message
 
-        await self._app(scope, counted, send)
+        return self._app(scope, counted, send)

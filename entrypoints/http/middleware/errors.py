@@ -5,14 +5,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from domain.errors import DomainError
 from entrypoints.http.context import context
-from entrypoints.http.problem import ERRORS, respond
+from entrypoints.http.problem import ERRORS, reported_as, respond
 
 
 class Errors:
     """Turns any exception into a problem response. Inside CORS, so that pages can read it; outside authentication and
     FastAPI, so that it covers both.
 
-    An exception that the application has a handler of its own for (`Exception` or 500) is passed on to that.
+    If the application registers a handler for `Exception` or 500, unhandled exceptions go to that handler.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -27,11 +27,11 @@ class Errors:
         except ClientDisconnect:
             return
         except Exception as failure:
-            request, expected = context(scope), isinstance(failure, DomainError)
-            if request.status and isinstance(failure, DomainError):
+            request, kind = context(scope), reported_as(type(failure)) if isinstance(failure, DomainError) else None
+            if request.status and kind:
                 # A list breaks off: without the end of its body the server closes the connection.
-                request.error_code = ERRORS[type(failure)].code
+                request.error_code = ERRORS[kind].code
                 return
-            if request.status or not (expected or {Exception, 500}.isdisjoint(scope["app"].exception_handlers)):
+            if request.status or not (kind or {Exception, 500}.isdisjoint(scope["app"].exception_handlers)):
                 raise
             await respond(scope, failure)(scope, receive, send)
