@@ -14,15 +14,15 @@ help:
 	@echo "make test             all tests but those of faults, browsers and deployment"
 	@echo "make check            tests, types, style and architecture"
 	@echo "make audit            known vulnerabilities, licences, and what the CI workflows may do"
-	@echo "make faults           what becomes of each fault of the database and the network, in a table"
+	@echo "make faults           inject database and network faults; report the results"
 	@echo "make e2e              against a real Better Auth server and in a real browser"
 	@echo "make rollout          as in production: behind nginx, restarted under load"
 	@echo "make bench            what a request costs, beside other servers (ARGS=--help for less than all)"
 	@echo "make bench-growth     what ten million tasks change, and what a very long list does"
 	@echo "make client           the TypeScript client's types and version, from what the API says of itself"
 	@echo "make packages         what a release has, into dist/"
-	@echo "make format           puts the code into its style"
-	@echo "make lock             pins what pyproject.toml asks for, by hash"
+	@echo "make format           format the code"
+	@echo "make lock             pin dependencies with hashes"
 
 run: .venv/installed
 	@exec $(PY) -m entrypoints.cli serve --private --host 127.0.0.1 --port $(PORT)

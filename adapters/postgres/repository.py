@@ -1,4 +1,4 @@
-"""Tasks in PostgreSQL: each method is one call of one statement, and what it may retry."""
+"""Tasks in PostgreSQL: calls of single statements, and which of them may be retried."""
 
 import asyncio
 import random

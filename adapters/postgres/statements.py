@@ -69,8 +69,8 @@ ADD_ONCE = Statement(
     {"owner": "varchar", "key": "varchar", "digest": "varchar", "at": "timestamptz", **FIELDS},
     repeatable=True,
 )
-"""Returns a row to the first call with a new or expired key. A concurrent transaction that stores the same key is
-waited for. Each execution also deletes some expired keys."""
+"""Returns a row to the first call with a new or expired key. Waits for concurrent transactions that store the
+same key. Each execution also deletes some expired keys."""
 
 RECALL = Statement(
     "recall",

@@ -1,4 +1,4 @@
-"""When the server starts and stops accepting connections, and that no garbage is collected while it loads."""
+"""uvicorn's server with graceful start and shutdown. Garbage collection is disabled while it loads."""
 
 import asyncio
 import errno

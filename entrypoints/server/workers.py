@@ -67,7 +67,7 @@ class Workers(Multiprocess):
 
 
 def exit_with_parent() -> None:
-    """Makes a worker stop gracefully when its parent process dies, which after SIGKILL cannot tell it to."""
+    """Makes a worker stop gracefully when its parent process dies, even by SIGKILL."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         Thread(target=_stop_after, args=[parent], daemon=True).start()

@@ -1,1 +1,1 @@
-"""ASGI middleware, outermost first: request log, CORS, errors, authentication, body limit."""
+"""ASGI middleware, outermost first: request log, tracing, CORS, errors, authentication, body limit, HEAD."""
