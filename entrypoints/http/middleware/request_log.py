@@ -4,7 +4,7 @@ import re
 import time
 from functools import lru_cache
 from hashlib import blake2b
-from secrets import token_hex
+from random import getrandbits
 from typing import Literal
 
 import structlog
@@ -55,7 +55,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _chosen_id(scope) or token_hex(16).encode()
+        request_id = _chosen_id(scope) or b"%032x" % getrandbits(128)
         request = RequestContext(request_id.decode())
         request.attach(scope)
         started = time.perf_counter()
