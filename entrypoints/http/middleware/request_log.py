@@ -55,7 +55,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _chosen_id(scope) or b"%032x" % getrandbits(128)
+        request_id = _chosen_id(scope) or b"%032x" % getrandbits(128)  # unique; need not be unpredictable
         request = RequestContext(request_id.decode())
         request.attach(scope)
         started = time.perf_counter()
