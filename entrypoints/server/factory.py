@@ -54,11 +54,10 @@ def application(settings: Settings, metrics_folder: Path | None = None) -> "Fast
 
 @asynccontextmanager
 async def _frozen_heap() -> AsyncIterator[None]:
-    """Garbage collection, off until now, ignores the objects of the loaded application: scanning them again and again
-    would delay requests."""
+    """Garbage collection ignores the objects of the loaded application: scanning them again and again would delay
+    requests."""
     gc.collect()
     gc.freeze()
-    gc.enable()
     yield
 
 

@@ -37,6 +37,7 @@ class GracefulServer(uvicorn.Server):
                 raise
             sys.stderr.write("The port is in use: another program started listening on it in the meantime.\n")
             sys.exit(STARTUP_FAILURE)
+        gc.enable()
         if self._on_listening:
             self._on_listening()
 

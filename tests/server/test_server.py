@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess, multiprocess
 
+from entrypoints.server import factory
 from entrypoints.server.server import GracefulServer
 from entrypoints.server.workers import Workers
 
@@ -31,11 +32,8 @@ def listener() -> Iterator[socket.socket]:
         yield bound
 
 
-async def test_garbage_collection_is_off_while_the_application_loads_and_spares_it_afterwards(
-    listener: socket.socket,
-) -> None:
+async def test_garbage_collection_is_off_while_the_application_loads(listener: socket.socket) -> None:
     enabled: list[bool] = []
-    frozen = gc.get_freeze_count()
 
     def load() -> ASGIApp:
         enabled.append(gc.isenabled())
@@ -43,7 +41,6 @@ async def test_garbage_collection_is_off_while_the_application_loads_and_spares_
 
     def on_listening() -> None:
         enabled.append(gc.isenabled())
-        assert gc.get_freeze_count() > frozen
         server.should_exit = True
 
     config = uvicorn.Config(load, factory=True, interface="asgi3", lifespan="off", log_config=None)
@@ -51,6 +48,15 @@ async def test_garbage_collection_is_off_while_the_application_loads_and_spares_
     await server.serve([listener])
     assert enabled == [False, True]
     assert gc.isenabled()
+
+
+async def test_garbage_collection_spares_the_loaded_application() -> None:
+    frozen = gc.get_freeze_count()
+    try:
+        async with factory._frozen_heap():
+            assert gc.get_freeze_count() > frozen
+    finally:
+        gc.unfreeze()
 
 
 def test_uvicorn_s_worker_class_is_replaced_only_while_the_supervisor_runs(monkeypatch: pytest.MonkeyPatch) -> None:
