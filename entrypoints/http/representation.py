@@ -128,12 +128,24 @@ def _array(tasks: Iterable[Task]) -> bytes:
 _PRIVATE = {"Cache-Control": "private, no-cache"}  # browsers may store a response, and revalidate it each time
 
 
-def _response(body: bytes, etag: str) -> Response:
-    return Response(body, headers={**_PRIVATE, "ETag": etag}, media_type="application/json")
+class _Rendered(Response):
+    """JSON that is rendered already, with its ETag. Sets its four headers directly, in a third of the time that
+    Starlette's general way takes."""
+
+    def __init__(self, body: bytes, etag: str) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = body
+        self.raw_headers = [
+            (b"cache-control", _PRIVATE["Cache-Control"].encode()),
+            (b"etag", etag.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+        ]
 
 
 def task_response(task: Task) -> Response:
-    return _response(orjson.dumps(_json(task), option=orjson.OPT_UTC_Z), task_etag(task))
+    return _Rendered(orjson.dumps(_json(task), option=orjson.OPT_UTC_Z), task_etag(task))
 
 
 def created_response(task: Task, request: Request) -> Response:
@@ -158,7 +170,7 @@ async def list_response(todo: TodoList, query: ListQuery, request: Request, if_n
 def _tasks_response(tasks: Sequence[Task], *, more: bool = False) -> Response:
     """`more`: there is a next page. The ETag depends on it too."""
     body = _array(tasks)
-    return _response(body, list_etag(body + b"," if more else body))
+    return _Rendered(body, list_etag(body + b"," if more else body))
 
 
 def _next_page(request: Request, cursor: str) -> str:
