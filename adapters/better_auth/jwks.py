@@ -54,9 +54,9 @@ class JwksClient:
         max_age: float = 86_400,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`pause`, `pause_after_failure`: least time between the starts of two fetches, after a success or a failure of
-        the first. `timeout`: of a whole fetch. `fresh`: an older key set is refreshed in the background, and used
-        meanwhile. `max_age`: an older key set is no longer used.
+        """`pause`: least time between the starts of two fetches. `pause_after_failure`: the same after a failure, while
+        there are keys to go on with; without any, every token waits for them. `timeout`: of a whole fetch. `fresh`: an
+        older key set is refreshed in the background, and used meanwhile. `max_age`: an older key set is no longer used.
 
         A process makes at most ten requests in 10 s, however many unknown key IDs it is sent; Better Auth's endpoint
         allows 100 from all clients together.
@@ -120,7 +120,7 @@ class JwksClient:
         await self._client.aclose()
 
     def _next_fetch_in(self) -> float:
-        pause = self._pause if self._succeeded else self._pause_after_failure
+        pause = self._pause_after_failure if not self._succeeded and self._usable() else self._pause
         return self._started_at + pause - self._now()
 
     def _usable(self) -> Keys:

@@ -179,6 +179,21 @@ async def test_after_a_failed_fetch_the_next_starts_five_seconds_later(
     assert server.count == 3
 
 
+async def test_without_any_keys_the_next_fetch_starts_a_second_after_a_failed_one(
+    keys: JwksClient, server: KeyServer, clock: Clock
+) -> None:
+    """Better Auth may start after this server: the first users must not wait for long."""
+    server.behaviour = reset
+    await unavailable(keys)
+    clock.advance(0.9)
+    await unavailable(keys)
+    assert server.count == 1
+    server.behaviour = key_set(ED)
+    clock.advance(0.2)
+    assert await known(keys)
+    assert server.count == 2
+
+
 async def test_a_key_in_the_fetch_in_progress_is_not_waited_for_any_longer(keys: JwksClient, server: KeyServer) -> None:
     released = asyncio.Event()
 
