@@ -43,7 +43,7 @@ class PostgresTaskRepository(TaskRepository):
         if key is not None:
             return await self._add_once(owner, draft, at, key, deadline)
         try:
-            [(task_id,)] = await self._database.ask(ADD, owner, at, *_fields(draft), deadline=deadline)
+            [[task_id]] = await self._database.ask(ADD, owner, at, *_fields(draft), deadline=deadline)
         except OutcomeUnknown:  # without a key, a retry might add a second task
             raise StorageUnavailable from None
         return _created(task_id, owner, draft, at)
