@@ -155,7 +155,7 @@ class PostgresTaskRepository(TaskRepository):
 
 
 def _created(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
-    return Task._make([TaskId(task_id), owner, *_fields(draft), at, at])
+    return Task._make((task_id, owner, *_fields(draft), at, at))
 
 
 def _digest(draft: Draft) -> str:
