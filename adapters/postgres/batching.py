@@ -96,13 +96,14 @@ class Batcher:
         self._in_flight.discard(execution)
         self._unblock(execution)
         failure = asyncio.CancelledError() if execution.cancelled() else execution.exception()
-        for n, result in enumerate(results):
-            if result.done():
-                continue
-            if failure is None:
-                result.set_result(execution.result()[n])
-            else:
-                result.set_exception(failure)
+        if failure is None:
+            for result, rows in zip(results, execution.result(), strict=True):
+                if not result.done():
+                    result.set_result(rows)
+        else:
+            for result in results:
+                if not result.done():
+                    result.set_exception(failure)
 
 
 def _expire(result: "asyncio.Future[Rows]") -> None:

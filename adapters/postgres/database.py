@@ -1,7 +1,7 @@
 """The database as the repository uses it: `ask` executes a statement for one call and returns its rows, committed."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from adapters.postgres.batching import Arguments, Batcher, Rows
 from adapters.postgres.failures import OutcomeUnknown, kind_of_refusal
@@ -11,6 +11,8 @@ from adapters.postgres.statements import STATEMENTS
 from domain.errors import StorageUnavailable
 
 ATTEMPTS = 3  # at a statement that is repeatable
+
+Attempt = Callable[[Statement, Arguments, float], Awaitable[Rows]]
 
 
 class Database:
@@ -31,21 +33,17 @@ class Database:
         """When a call that begins now runs out of its time budget, by the event loop's clock."""
         return asyncio.get_running_loop().time() + self._pool.timeouts.call
 
-    async def ask(self, statement: Statement, *arguments: object, deadline: float) -> Rows:
+    def ask(self, statement: Statement, *arguments: object, deadline: float) -> Awaitable[Rows]:
         """The rows of this call, without `n`, after the statement has committed.
 
         Raises StorageUnavailable where the statement was not executed, or not confirmed before the deadline. Raises
         OutcomeUnknown where the connection was lost and it may have been executed; a repeatable statement is executed
         again instead, and then raises StorageUnavailable.
         """
-        execute = self.batchers[statement.name].ask if self.batchers else self._alone
-        for _ in range(ATTEMPTS):
-            try:
-                return await execute(statement, arguments, deadline)
-            except OutcomeUnknown:
-                if not statement.repeatable:
-                    raise
-        raise StorageUnavailable
+        attempt = self.batchers[statement.name].ask if self.batchers else self._alone
+        if statement.repeatable:
+            return self._retry(attempt, statement, arguments, deadline)
+        return attempt(statement, arguments, deadline)
 
     async def ping(self) -> None:
         """Returns if the database responds within the timeout `ready` and holds the table of tasks; otherwise raises
@@ -58,6 +56,14 @@ class Database:
             raise StorageUnavailable(kind_of_refusal(refusal) if refusal else "no response in time") from None
         if not migrated:
             raise StorageUnavailable("the database is not migrated")
+
+    async def _retry(self, attempt: Attempt, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
+        for _ in range(ATTEMPTS):
+            try:
+                return await attempt(statement, arguments, deadline)
+            except OutcomeUnknown:
+                continue
+        raise StorageUnavailable
 
     async def _alone(self, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
         [rows] = await self._execute(statement, [arguments], deadline)

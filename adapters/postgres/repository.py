@@ -46,7 +46,7 @@ class PostgresTaskRepository(TaskRepository):
         if key is not None:
             return await self._add_once(owner, draft, at, key, deadline)
         try:
-            [(task_id,)] = await self._database.ask(ADD, owner, at, *_fields(draft), deadline=deadline)
+            [[task_id]] = await self._database.ask(ADD, owner, at, *_fields(draft), deadline=deadline)
         except OutcomeUnknown:  # without a key, a retry might add a second task
             raise StorageUnavailable from None
         return _created(task_id, owner, draft, at)
@@ -158,7 +158,7 @@ class PostgresTaskRepository(TaskRepository):
 
 
 def _created(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
-    return Task._make([TaskId(task_id), owner, *_fields(draft), at, at])
+    return Task._make((task_id, owner, *_fields(draft), at, at))
 
 
 def _digest(draft: Draft) -> str:
