@@ -35,8 +35,10 @@ def _git(*arguments: str) -> str:
 @pytest.fixture(scope="module")
 def previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release directory with the installed code of the commit before the newest migration."""
+    if _git("rev-parse", "--is-shallow-repository") == "true":
+        pytest.skip("NOT CHECKED, this clone is shallow: the previous release is taken from the history")
     added = _git("log", "--follow", "--diff-filter=A", "--format=%H", "--", str(NEWEST)).split()
-    assert added, "needs the repository with its history, not a shallow clone"
+    assert added, "the newest migration was never committed"
     folder = tmp_path_factory.mktemp("previous")
     archive = folder / "archive.tar"
     _git("archive", "--output", str(archive), f"{added[-1]}^")
