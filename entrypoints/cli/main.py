@@ -194,7 +194,3 @@ def _message(failure: Exception) -> str | None:
             return f"Cannot use {path} ({failure.strerror}): fix that, or run in another folder."
         case _:
             return None
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import typer
 import uvicorn
@@ -154,7 +153,8 @@ def _run(config: uvicorn.Config, listener: socket.socket, on_listening: Callable
 
 
 def _greet(configured: Settings, effective: Settings, listener: socket.socket, exporter: "Exporter | None") -> None:
-    url = _url(*listener.getsockname()[:2])
+    host, port = listener.getsockname()[:2]
+    url = _url(host, port)
     lines = [f"Listening on  {url}"]
     if exporter:
         lines += [f"Metrics at    {_url(configured.metrics_host, exporter.port)}/metrics"]
@@ -162,12 +162,9 @@ def _greet(configured: Settings, effective: Settings, listener: socket.socket, e
     if configured.database_url is None:
         lines += [f"Data in       {zero_config.FOLDER.absolute()}"]
     if effective.better_auth_secret != configured.better_auth_secret:
-        lines += [*_development(url, effective)] if _is_loopback(url) else ["Token from    todo token --user me"]
+        local = zero_config.is_loopback(host)  # the token is for this terminal, not for the log of a server
+        lines += _development(url, effective) if local else ["Token from    todo token --user me"]
     typer.echo("\n".join(["", *lines, ""]))
-
-
-def _is_loopback(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def _development(url: str, effective: Settings) -> list[str]:

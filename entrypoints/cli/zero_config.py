@@ -41,7 +41,7 @@ def require_database(settings: Settings, *, private: bool = False, host: str = "
     names = sorted(name.upper() for name in settings.model_fields_set)
     if workers > 1:
         reason = f", but --workers is {workers}"
-    elif not _is_loopback(host):
+    elif not is_loopback(host):
         reason = f", but the host is {host}"
     elif names:
         reason = f", but {', '.join(names)} {'are' if len(names) > 1 else 'is'}"
@@ -60,7 +60,7 @@ def require_database_or_join(settings: Settings) -> None:
         require_database(settings)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

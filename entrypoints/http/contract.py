@@ -9,15 +9,12 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from domain.errors import (
-    CredentialsExpired,
-    CredentialsMissing,
     DomainError,
     IdentityUnavailable,
     InvalidValue,
     KeyReused,
     NotAuthenticated,
     StorageUnavailable,
-    WrongCredentialType,
 )
 from entrypoints.http.json_body import JsonBody
 from entrypoints.http.openapi import errors
@@ -53,16 +50,8 @@ class Contract:
         return replace(spec, status=self.statuses.get(failure, spec.status))
 
 
-_COMMON = (
-    CredentialsMissing,
-    NotAuthenticated,
-    CredentialsExpired,
-    WrongCredentialType,
-    IdentityUnavailable,
-    InvalidValue,
-    KeyReused,
-    StorageUnavailable,
-)
+_UNAUTHENTICATED = tuple(kind for kind in ERRORS if issubclass(kind, NotAuthenticated))
+_COMMON = (*_UNAUTHENTICATED, IdentityUnavailable, InvalidValue, StorageUnavailable)
 
 
 class ContractRoute(APIRoute):

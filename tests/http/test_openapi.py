@@ -148,3 +148,12 @@ async def test_the_documentation_page_loads_nothing_from_other_hosts(anonymous: 
         assert response.headers["x-content-type-options"] == "nosniff"
         assert len(response.content) > 50
     assert (await anonymous.get("/openapi.json")).json() == DOCUMENT
+
+
+def test_a_reused_idempotency_key_is_documented_where_a_key_is_accepted_and_nowhere_else() -> None:
+    documented = {
+        (path, method)
+        for path, method, operation in OPERATIONS
+        if "idempotency_key_reused" in json.dumps(operation["responses"])
+    }
+    assert documented == {("/api/tasks", "post"), ("/api/{user_id}/tasks", "post")}
