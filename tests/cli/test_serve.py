@@ -14,9 +14,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
 
 from adapters.postgres import schema
+from entrypoints.cli import serve
 from entrypoints.cli.local_postgres import running
+from entrypoints.settings import Settings
 from tests.cli.conftest import TIMEOUT, Serving, Todo, processes, wait_until
 from tests.databases import fresh_database, url
 
@@ -370,3 +373,18 @@ def _is_empty(folder: Path) -> bool:
         return not [*folder.iterdir()]
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize(("host", "printed"), [("127.0.0.1", True), ("0.0.0.0", False)])
+def test_a_development_token_is_printed_on_loopback_only(
+    host: str, printed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Elsewhere, what a server prints ends up in a log."""
+    configured = Settings(_env_file=None)
+    effective = configured.model_copy(update={"better_auth_secret": [SecretStr("x" * 32)]})
+    with socket.socket() as bound:  # it never listens
+        bound.bind((host, 0))
+        serve._greet(configured, effective, bound, None)
+    output = capsys.readouterr().out
+    assert ("Authorization: Bearer ey" in output) is printed
+    assert ("todo token --user me" in output) is not printed
