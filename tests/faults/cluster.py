@@ -100,9 +100,15 @@ class Cluster:
         os.kill(pid, signal.SIGKILL)
 
     async def terminate_sessions(self) -> int:
-        """Terminates every session of the program, and returns how many there were."""
-        ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'todo'"
-        return len(await self.execute(ended, database="postgres"))
+        """Terminates every session of the program, and returns how many there were, when they have ended: PostgreSQL
+        itself returns when it has sent its signals."""
+        terminate = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'todo'"
+        terminated = [pid for pid, _ in await self.execute(terminate, database="postgres")]
+        running = f"SELECT FROM pg_stat_activity WHERE pid IN ({', '.join(map(str, [0, *terminated]))})"
+        async with asyncio.timeout(5):
+            while await self.execute(running, database="postgres"):
+                pass
+        return len(terminated)
 
     async def execute(self, statement: str, *, database: str = "todo") -> list[Any]:
         """Runs a statement as superuser, bypassing any proxy, and returns its rows."""
