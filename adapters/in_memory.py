@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import count
 
 from application.ports import IdentityProvider, TaskRepository
-from domain.errors import KeyReused, NotAuthenticated, TaskNotFound
+from domain.errors import KeyReused, ListChanged, NotAuthenticated, TaskNotFound
 from domain.listing import ALL, Position, Selection
 from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
@@ -53,6 +53,17 @@ class InMemoryTaskRepository(TaskRepository):
     async def remove(self, owner: UserId, task_id: TaskId, expected: ExpectedVersions = None) -> None:
         (await self.get(owner, task_id)).matching(expected)
         del self._tasks[owner, task_id]
+
+    async def remove_oldest(self, owner: UserId, *, up_to: TaskId, limit: int) -> int:
+        oldest = [task for task in await self.page(owner, limit=limit) if task.id <= up_to]
+        for task in oldest:
+            del self._tasks[owner, task.id]
+        return len(oldest)
+
+    async def remove_all(self, owner: UserId, expected: Sequence[Task]) -> None:
+        if [*expected] != await self.page(owner, limit=len(expected) + 1):
+            raise ListChanged
+        await self.remove_oldest(owner, up_to=expected[-1].id, limit=len(expected))
 
 
 class InMemoryIdentityProvider(IdentityProvider):

@@ -51,6 +51,16 @@ class TaskRepository(Protocol):
         task is in none of the expected versions."""
         ...
 
+    async def remove_oldest(self, owner: UserId, *, up_to: TaskId, limit: int) -> int:
+        """Removes at most `limit` of the owner's tasks, the oldest ones, up to that id. Returns how many this call has
+        removed: 0 if there are none."""
+        ...
+
+    async def remove_all(self, owner: UserId, expected: Sequence[Task]) -> None:
+        """Removes all tasks of the owner if they are exactly these, of which there is at least one. Otherwise raises
+        ListChanged, and none is removed."""
+        ...
+
 
 class IdentityProvider(Protocol):
     """Knows which user a token authenticates."""

@@ -44,6 +44,15 @@ class TodoList:
         found = await self.tasks.page(self.owner, selection, after=after, limit=limit + 1)
         return found[:limit], selection.position(found[limit - 1]) if len(found) > limit else None
 
+    async def position(self, selection: Selection, *, after: Position | None, skipped: int) -> Position | None:
+        """The position after that many tasks, or after the last one if there are fewer. Reads all of them."""
+        while skipped > 0:
+            chunk = await self.tasks.page(self.owner, selection, after=after, limit=min(skipped, CHUNK))
+            if not chunk:
+                break
+            after, skipped = selection.position(chunk[-1]), skipped - CHUNK
+        return after
+
     async def get(self, task_id: TaskId) -> Task:
         return await self.tasks.get(self.owner, task_id)
 
@@ -61,3 +70,20 @@ class TodoList:
 
     async def delete(self, task_id: TaskId, expected: ExpectedVersions = None) -> None:
         await self.tasks.remove(self.owner, task_id, expected)
+
+    async def delete_all(self) -> int:
+        """How many of the tasks that there were when the call began it has deleted: all, unless others delete too.
+
+        Deletes in chunks. If it fails in between it may be repeated, and then counts the rest.
+        """
+        newest = await self.tasks.page(self.owner, Selection(descending=True), limit=1)
+        count = 0
+        while newest and (removed := await self.tasks.remove_oldest(self.owner, up_to=newest[0].id, limit=CHUNK)):
+            count += removed
+        return count
+
+    async def delete_exactly(self, expected: Sequence[Task]) -> int:
+        """Deletes all tasks if these are the owner's, in these states, or none of them. Raises ListChanged."""
+        if expected:
+            await self.tasks.remove_all(self.owner, expected)
+        return len(expected)

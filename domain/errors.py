@@ -48,6 +48,10 @@ class TaskChanged(DomainError):
     """The task is not in an expected version, and was left unchanged."""
 
 
+class ListChanged(DomainError):
+    """The owner's tasks are not exactly the expected ones, and were left unchanged."""
+
+
 class KeyReused(DomainError):
     """The idempotency key was already used for a different task."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Container
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple, Self, TypedDict
+from typing import Any, Literal, NamedTuple, Self, TypedDict
 
 from domain.errors import TaskChanged
 from domain.values import Description, TaskId, Title, UserId
@@ -24,11 +24,15 @@ class Draft:
 
 
 class Changes(TypedDict, total=False):
-    """New values of some fields. Absent fields keep their value; None clears the description."""
+    """New values of some fields. Absent fields keep their value; None clears the description.
+
+    `toggled` stands in place of `completed`, and means the opposite of what is stored.
+    """
 
     title: Title
     description: Description | None
     completed: bool
+    toggled: Literal[True]
 
 
 class Task(NamedTuple):
@@ -56,7 +60,10 @@ class Task(NamedTuple):
 
         `updated_at` increases strictly even where the clock stands still or goes back, so that it can serve as version.
         """
-        edited = self._replace(**changes)
+        values: dict[str, Any] = {**changes}
+        if values.pop("toggled", False):
+            values["completed"] = not self.completed
+        edited = self._replace(**values)
         if edited == self:
             return self
         return edited._replace(updated_at=max(at, self.updated_at + _TICK))
@@ -66,4 +73,4 @@ class Task(NamedTuple):
         return self.edit({"completed": True}, at)
 
     def toggle(self, at: datetime) -> Self:
-        return self.edit({"completed": not self.completed}, at)
+        return self.edit({"toggled": True}, at)

@@ -22,7 +22,8 @@ owners = st.sampled_from(["bob", "Bob", "bob ", " bob", "bób", "bo", "bobb", "b
 times = st.timedeltas(timedelta(0), timedelta(days=7300)).map(lambda time: datetime(2020, 1, 1, tzinfo=UTC) + time)
 drafts = st.builds(Draft, titles, descriptions, st.booleans())
 changes = st.fixed_dictionaries(
-    {}, optional={"title": titles, "description": descriptions, "completed": st.booleans()}
+    {},
+    optional={"title": titles, "description": descriptions, "completed": st.booleans(), "toggled": st.just(True)},
 ).map(lambda sent: Changes(**sent))  # type: ignore[typeddict-item]
 
 keys = st.sampled_from(["1", "01", "k", "K", "k ", "'"]).map(IdempotencyKey)

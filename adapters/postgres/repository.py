@@ -15,10 +15,23 @@ import orjson
 
 from adapters.postgres.database import Database
 from adapters.postgres.failures import OutcomeUnknown
-from adapters.postgres.statements import ADD, ADD_ONCE, FIELDS, GET, PAGES, RECALL, REMOVE, SAVE, SAVE_AGAIN, SETTLE
+from adapters.postgres.statements import (
+    ADD,
+    ADD_ONCE,
+    FIELDS,
+    GET,
+    PAGES,
+    RECALL,
+    REMOVE,
+    REMOVE_ALL,
+    REMOVE_OLDEST,
+    SAVE,
+    SAVE_AGAIN,
+    SETTLE,
+)
 from application.ports import TaskRepository
-from domain.errors import KeyReused, StorageUnavailable, TaskNotFound
-from domain.listing import ALL, Position, Selection
+from domain.errors import KeyReused, ListChanged, StorageUnavailable, TaskNotFound
+from domain.listing import ALL, Position, Selection, Sort
 from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
@@ -84,6 +97,43 @@ class PostgresTaskRepository(TaskRepository):
             await self._remove(owner, task_id, expected, deadline)
         except OutcomeUnknown:
             await self._remove_again(owner, task_id, expected, deadline)
+
+    async def remove_oldest(self, owner: UserId, *, up_to: TaskId, limit: int) -> int:
+        deadline, delay = self._database.deadline(), SHORTEST_DELAY
+        while True:
+            removed = await self._database.ask(REMOVE_OLDEST, owner, up_to, limit, deadline=deadline)
+            if removed:
+                return len(removed)
+            remaining = await self._page(owner, 1, deadline)
+            if not remaining or remaining[0].id > up_to:
+                await self._settle(owner, deadline)  # another call may have removed them
+                return 0
+            delay = await _back_off(delay)  # another transaction has locked those that remain
+
+    async def remove_all(self, owner: UserId, expected: Sequence[Task]) -> None:
+        deadline, delay, in_doubt = self._database.deadline(), SHORTEST_DELAY, False
+        versions = orjson.dumps([(task.id, task.updated_at) for task in expected]).decode()
+        while True:
+            try:
+                if await self._database.ask(REMOVE_ALL, owner, versions, deadline=deadline):
+                    return None
+            except OutcomeUnknown:
+                if in_doubt:
+                    raise StorageUnavailable from None
+                in_doubt = True
+                continue
+            stored = await self._page(owner, len(expected) + 1, deadline)
+            if in_doubt and not stored:  # whether this call removed them or another: they are gone
+                return await self._settle(owner, deadline)
+            if stored != [*expected]:
+                raise ListChanged
+            delay = await _back_off(delay)  # another transaction has locked some of them
+
+    async def _page(self, owner: UserId, limit: int, deadline: float) -> Sequence[Task]:
+        """The owner's oldest tasks."""
+        statement = PAGES[Sort.CREATED, False, False]
+        rows = await self._database.ask(statement, owner, None, None, None, None, limit, deadline=deadline)
+        return [*map(Task._make, rows)]
 
     async def _get(self, owner: UserId, task_id: TaskId, deadline: float) -> Task:
         rows = await self._database.ask(GET, owner, task_id, deadline=deadline)

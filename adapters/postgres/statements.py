@@ -169,6 +169,54 @@ REMOVE = Statement(
 )
 """Returns a row to one of the calls that remove the same task."""
 
+REMOVE_OLDEST = Statement(
+    "remove_oldest",
+    f"""
+    WITH oldest AS (
+        SELECT call.n, page.user_id, page.id
+        FROM {CALLS} CROSS JOIN LATERAL (
+            SELECT tasks.user_id, tasks.id FROM tasks WHERE tasks.user_id = call.owner AND tasks.id <= call.up_to
+            ORDER BY tasks.user_id, tasks.id LIMIT call.size FOR UPDATE SKIP LOCKED
+        ) AS page
+    )
+    DELETE FROM tasks USING oldest WHERE (tasks.user_id, tasks.id) = (oldest.user_id, oldest.id)
+    RETURNING oldest.n
+    """,
+    {"owner": "varchar", "up_to": "bigint", "size": "bigint"},
+    batch_size=1,
+    in_flight=2,
+    repeatable=True,
+)
+"""Returns a row for each task that it removed. Repeated, it removes the next ones."""
+
+REMOVE_ALL = Statement(
+    "remove_all",
+    f"""
+    WITH call AS (
+        SELECT * FROM {CALLS}
+    ), expected AS (
+        SELECT call.n, call.owner, (version ->> 0)::bigint AS id, (version ->> 1)::timestamptz AS updated_at
+        FROM call CROSS JOIN LATERAL jsonb_array_elements(call.versions::jsonb) AS version
+    ), found AS (
+        SELECT tasks.id FROM expected JOIN tasks ON (tasks.user_id, tasks.id) = (expected.owner, expected.id)
+        WHERE tasks.updated_at = expected.updated_at
+        FOR UPDATE OF tasks SKIP LOCKED
+    ), counts AS (
+        SELECT (SELECT count(*) FROM expected) AS expected, (SELECT count(*) FROM found) AS found,
+            (SELECT count(*) FROM call JOIN tasks ON tasks.user_id = call.owner) AS stored
+    )
+    DELETE FROM tasks USING expected, counts
+    WHERE (tasks.user_id, tasks.id) = (expected.owner, expected.id)
+        AND counts.found = counts.expected AND counts.stored = counts.expected
+    RETURNING expected.n
+    """,
+    {"owner": "varchar", "versions": "varchar"},
+    batch_size=1,
+    in_flight=2,
+)
+"""Removes all tasks of the owner and returns a row for each, or none if they are not exactly those of `versions`: JSON,
+an array of ids and versions."""
+
 SETTLE = Statement(
     "settle",
     f"SELECT n, pg_logical_emit_message(true, 'todo', '') FROM {CALLS}",
@@ -178,4 +226,4 @@ SETTLE = Statement(
 """Returns once everything committed before is as durable as the server makes it, on synchronous standbys too: an empty
 message in the write-ahead log, which nobody reads, is committed after it."""
 
-STATEMENTS = (GET, ADD, ADD_ONCE, RECALL, *PAGES.values(), SAVE, SAVE_AGAIN, REMOVE, SETTLE)
+STATEMENTS = (GET, ADD, ADD_ONCE, RECALL, *PAGES.values(), SAVE, SAVE_AGAIN, REMOVE, REMOVE_OLDEST, REMOVE_ALL, SETTLE)

@@ -161,6 +161,8 @@ def _greet(configured: Settings, effective: Settings, listener: socket.socket, e
     lines += [f"Docs at       {url}/docs"]
     if configured.database_url is None:
         lines += [f"Data in       {zero_config.FOLDER.absolute()}"]
+    if effective.origins == zero_config.LOCAL_ORIGINS:
+        lines += [f"Open to       pages of {' and '.join(zero_config.LOCAL_ORIGINS)} (CORS)"]
     if effective.better_auth_secret != configured.better_auth_secret:
         local = zero_config.is_loopback(host)  # the token is for this terminal, not for the log of a server
         lines += _development(url, effective) if local else ["Token from    todo token --user me"]

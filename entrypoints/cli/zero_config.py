@@ -20,6 +20,7 @@ from entrypoints.cli.local_postgres import PACKAGES, in_use, running
 from entrypoints.settings import Settings
 
 FOLDER = Path(".todo")
+LOCAL_ORIGINS = ["http://localhost:*", "http://127.0.0.1:*"]  # a page in development may be on any port
 _DATA = FOLDER / "postgres"
 
 
@@ -90,10 +91,13 @@ def with_database(settings: Settings) -> Iterator[Settings]:
 
 
 def with_secret(settings: Settings) -> Settings:
-    """The settings with a generated secret, but only if neither a database nor a key source is configured."""
+    """The settings with a generated secret, and open to pages of this machine if no origins are configured; but only
+    if neither a database nor a key source is."""
     if settings.database_url or settings.jwks_url or settings.better_auth_secret:
         return settings
-    return settings.model_copy(update={"better_auth_secret": [SecretStr(_stored_secret())]})
+    origins = LOCAL_ORIGINS if settings.cors_origins is None else settings.cors_origins
+    secret = [SecretStr(_stored_secret())]
+    return settings.model_copy(update={"better_auth_secret": secret, "cors_origins": origins})
 
 
 def _stored_secret() -> str:

@@ -16,7 +16,8 @@ from domain.task import ExpectedVersions, Task
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'
+_OPAQUE = r'"[!#-~\x80-\xff]*"'
+_TAG = f"(?:W/)?{_OPAQUE}"
 _TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 """A list of entity tags. Empty list members do not count (section 5.6.1.2)."""
 _SCHEMA = WithJsonSchema({"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'})
@@ -58,6 +59,24 @@ def _names(tags: str, tag: str | None) -> bool:
     return tags.strip() == "*" or (bool(_TAGS.fullmatch(tags)) and tag in re.findall(r'"[^"]*"', tags))
 
 
+async def _if_match(
+    tags: Annotated[
+        list[str] | None,
+        _SCHEMA,
+        Header(alias="If-Match", description="ETags of the list. 412 if none is current."),
+    ] = None,
+) -> Container[str] | None:
+    """Raises InvalidValue."""
+    field = "*" if tags is None else ", ".join(tags)
+    if field.strip() == "*":
+        return None
+    return re.findall(rf"(?<!W/){_OPAQUE}", _checked("If-Match", field))
+
+
+IfMatch = Annotated[Container[str] | None, Depends(_if_match)]
+"""For a change of a whole list: its expected ETags; None for any. A weak tag names none (strong comparison)."""
+
+
 async def _preconditions(
     if_match: Annotated[
         list[str] | None,
@@ -84,10 +103,15 @@ def _versions(field: str, tags: str, *, weak: bool = False) -> Container[datetim
     """The versions that the field names; None for `*`, which names all. Raises InvalidValue."""
     if tags.strip() == "*":
         return None
+    strong = r'"([1-9a-f][0-9a-f]{0,13})"'
+    found = re.findall(strong if weak else f"(?<!W/){strong}", _checked(field, tags))
+    return [_EPOCH + int(tag, 16) * _MICROSECOND for tag in found]
+
+
+def _checked(field: str, tags: str) -> str:
     if not _TAGS.fullmatch(tags):
         raise InvalidValue(field, "must be `*` or a comma-separated list of entity tags in double quotes")
-    strong = r'"([1-9a-f][0-9a-f]{0,13})"'
-    return [_EPOCH + int(tag, 16) * _MICROSECOND for tag in re.findall(strong if weak else f"(?<!W/){strong}", tags)]
+    return tags
 
 
 @dataclass(frozen=True, slots=True)

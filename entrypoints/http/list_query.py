@@ -1,7 +1,6 @@
 """The query of a list: filters, order and page."""
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
@@ -13,26 +12,31 @@ from entrypoints.http import cursors
 from entrypoints.http.parameters import one_of, text, whole_number
 
 LARGEST_PAGE = 200  # tasks
-
-
-class Order(Enum):
-    ASCENDING = "asc"
-    DESCENDING = "desc"
+LARGEST_OFFSET = 10_000  # tasks; they are read to be skipped
 
 
 _COMPLETED = {"true": True, "false": False}
 _STATUS = {"all": None, "pending": False, "active": False, "incomplete": False, "complete": True, "completed": True}
-_SORT = {sort.value: sort for sort in Sort}
-_ORDER = {order.value: order for order in Order}
+_SORT = {
+    **{sort.value: sort for sort in Sort},
+    **dict.fromkeys(("created_at", "createdAt", "due_date", "priority"), Sort.CREATED),
+    **dict.fromkeys(("updated_at", "updatedAt"), Sort.UPDATED),
+}
+_DESCENDING = {"asc": False, "desc": True}
+_SYNONYM = Query(include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Without a limit: all tasks of the selection (after the position) in one response."""
+    """Without a limit: all tasks of the selection (after the position) in one response.
+
+    `skipped`: tasks that are left out after that position.
+    """
 
     selection: Selection = ALL
     limit: int | None = None
     after: Position | None = None
+    skipped: int = 0
 
 
 _EVERYTHING = ListQuery()
@@ -42,7 +46,7 @@ async def _list_query(
     request: Request,
     completed: Annotated[
         bool | None,
-        one_of("completed", _COMPLETED),
+        one_of("completed", _COMPLETED, type=["boolean", "string"], enum=[True, False, "true", "false"]),
         Query(description="Only tasks that are, or are not, completed."),
     ] = None,
     status: Annotated[
@@ -56,28 +60,41 @@ async def _list_query(
         Query(description="Only tasks whose title or description contains this text, in any case."),
     ] = None,
     sort: Annotated[
-        Sort,
-        one_of("sort", _SORT, empty_means=Sort.CREATED),
-        Query(description="Sort key. Titles sort by code point."),
-    ] = Sort.CREATED,
+        Sort | None,
+        one_of("sort", _SORT),
+        Query(
+            description="Sort key; `created` by default. Titles sort by code point. Tasks have no due date and no "
+            "priority: those two sort by creation."
+        ),
+    ] = None,
+    sort_by: Annotated[Sort | None, one_of("sort_by", _SORT), _SYNONYM] = None,
+    order_by: Annotated[Sort | None, one_of("order_by", _SORT), _SYNONYM] = None,
     order: Annotated[
-        Order, one_of("order", _ORDER, empty_means=Order.ASCENDING), Query(description="Sort order.")
-    ] = Order.ASCENDING,
+        bool | None, one_of("order", _DESCENDING), Query(description="Sort order; `asc` by default.")
+    ] = None,
+    sort_order: Annotated[bool | None, one_of("sort_order", _DESCENDING), _SYNONYM] = None,
     limit: Annotated[
         int | None,
-        whole_number("limit", LARGEST_PAGE, empty_is_absent=True),
+        whole_number("limit", 1, LARGEST_PAGE, empty_is_absent=True),
         Query(description="Page size. The `Link` header points to the next page. Omit to get all tasks."),
     ] = None,
     cursor: Annotated[
         str | None,
         Query(description="Start of the page, from the previous page's `Link`. Keep all other parameters."),
     ] = None,
+    offset: Annotated[
+        int | None,
+        whole_number("offset", 0, LARGEST_OFFSET, empty_is_absent=True),
+        Query(description="Tasks to skip. Slower than a cursor, and changes in between shift the pages."),
+    ] = None,
+    skip: Annotated[int | None, whole_number("skip", 0, LARGEST_OFFSET, empty_is_absent=True), _SYNONYM] = None,
 ) -> ListQuery:
-    """Empty parameters count as absent (HTML forms send them), except the filters. Raises InvalidValue."""
+    """Empty parameters count as absent: HTML forms send them. Raises InvalidValue."""
     if not request.scope["query_string"]:
         return _EVERYTHING
-    selection = Selection(_filter(completed, status), search, sort, order is Order.DESCENDING)
-    return ListQuery(selection, limit, cursors.read(cursor, selection) if cursor else None)
+    descending = bool(sort_order if order is None else order)
+    selection = Selection(_filter(completed, status), search, sort or sort_by or order_by or Sort.CREATED, descending)
+    return ListQuery(selection, limit, cursors.read(cursor, selection) if cursor else None, offset or skip or 0)
 
 
 Listing = Annotated[ListQuery, Depends(_list_query)]

@@ -15,9 +15,9 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from application.todo_list import CHUNK
-from domain.errors import InvalidValue, TaskChanged, TaskNotFound, WrongCredentialType
+from domain.errors import InvalidValue, ListChanged, TaskChanged, TaskNotFound, WrongCredentialType
 from entrypoints.http.json_body import JsonBody
-from entrypoints.http.problem import CODES, ERRORS, TITLES, ErrorSpec, problem_body
+from entrypoints.http.problem import CODES, ERRORS, HTTP_ERRORS, TITLES, ErrorSpec, problem_body
 
 DESCRIPTION = """To-do lists for many users. Each user sees and changes only their own tasks.
 
@@ -91,6 +91,18 @@ CREATE: Responses = {201: {"headers": {**_ID, **_headers(Location="The URL of th
 LIST: Responses = {200: {"headers": {**_ID, **_ETAG, **_LINK}}, 304: _NOT_MODIFIED}
 READ: Responses = {200: {"headers": {**_ID, **_ETAG}}, 304: _NOT_MODIFIED, **errors(_MISSING)}
 CHANGE: Responses = {200: {"headers": {**_ID, **_ETAG}}, **errors(_MISSING, _CHANGED)}
+DELETE_ALL: Responses = {200: {"headers": _ID}, **errors(HTTP_ERRORS[405], ERRORS[ListChanged])}
+CONFIRMED = {
+    "parameters": [
+        {
+            "name": "all",
+            "in": "query",
+            "required": True,
+            "schema": {"type": ["boolean", "string"], "enum": [True, "true"]},
+            "description": "Confirms that all tasks are meant. 405 without it.",
+        }
+    ]
+}
 DELETE: Responses = {204: {"headers": _ID}, **errors(_MISSING, _CHANGED)}
 
 
@@ -131,7 +143,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             if isinstance(route.original_route, APIRoute) and route.include_in_schema:
                 _correct(document, route, schemas)
         _add(schemas, "Problem", TypeAdapter(Problem))
-        for unused in ("HTTPValidationError", "ValidationError"):
+        for unused in ("HTTPValidationError", "ValidationError", "Sort"):
             schemas.pop(unused, None)
         document["components"].setdefault("securitySchemes", {}).update(BEARER)
         app.openapi_schema = document

@@ -8,12 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Path
+from fastapi import Depends, Header, Path, Query
 from pydantic import GetPydanticSchema, WithJsonSchema
 from pydantic_core import core_schema
 
 from domain.errors import InvalidValue
 from domain.values import IdempotencyKey, TaskId, Text
+from entrypoints.http.problem import RequestRefused
 
 
 def _rule(parse: Callable[[str], Any], **schema: Any) -> GetPydanticSchema:
@@ -24,32 +25,33 @@ def _rule(parse: Callable[[str], Any], **schema: Any) -> GetPydanticSchema:
 
 
 def whole_number(
-    name: str, largest: int, make: Callable[[int], Any] = int, *, empty_is_absent: bool = False
+    name: str, smallest: int, largest: int, make: Callable[[int], Any] = int, *, empty_is_absent: bool = False
 ) -> GetPydanticSchema:
-    """1 to `largest`, in ASCII digits as a program writes them: no sign, no blanks, no leading zeros."""
-    digits = re.compile(f"[1-9][0-9]{{0,{len(str(largest)) - 1}}}")
+    """In ASCII digits as a program writes them: no sign, no blanks, no leading zeros."""
+    digits = re.compile(f"0|[1-9][0-9]{{0,{len(str(largest)) - 1}}}")
 
     def parse(text: str) -> Any:
         if empty_is_absent and not text:
             return None
-        if not digits.fullmatch(text) or int(text) > largest:
-            raise InvalidValue(name, f"must be a whole number from 1 to {largest}")
+        if not digits.fullmatch(text) or not smallest <= int(text) <= largest:
+            raise InvalidValue(name, f"must be a whole number from {smallest} to {largest}")
         return make(int(text))
 
-    return _rule(parse, type="integer", minimum=1, maximum=largest)
+    return _rule(parse, type="integer", minimum=smallest, maximum=largest)
 
 
-def one_of(name: str, meanings: Mapping[str, Any], *, empty_means: Any = None) -> GetPydanticSchema:
-    """One of the words, in any case. The parameter's value is what the word means."""
+def one_of(name: str, meanings: Mapping[str, Any], **schema: Any) -> GetPydanticSchema:
+    """One of the words, in any case. The parameter's value is what the word means; empty means absent."""
+    lowered = {word.lower(): meaning for word, meaning in meanings.items()}
 
     def parse(text: str) -> Any:
-        if not text and empty_means is not None:
-            return empty_means
-        if text.lower() not in meanings:
+        if not text:
+            return None
+        if text.lower() not in lowered:
             raise InvalidValue(name, f"must be one of: {', '.join(meanings)}")
-        return meanings[text.lower()]
+        return lowered[text.lower()]
 
-    return _rule(parse, type="string", enum=[*meanings])
+    return _rule(parse, **{"type": "string", "enum": [*meanings], **schema})
 
 
 def text(kind: type[Text]) -> GetPydanticSchema:
@@ -59,7 +61,19 @@ def text(kind: type[Text]) -> GetPydanticSchema:
     )
 
 
-Id = Annotated[TaskId, whole_number("id", TaskId.LARGEST, TaskId), Path(alias="id", examples=[7])]
+Id = Annotated[TaskId, whole_number("id", 1, TaskId.LARGEST, TaskId), Path(alias="id", examples=[7])]
+
+
+async def _all(
+    confirmed: Annotated[str | None, Query(alias="all", include_in_schema=False)] = None,
+) -> None:
+    """Without it, the list has no such method, so the parameter is not just missing (`openapi.CONFIRMED`)."""
+    if confirmed != "true":
+        raise RequestRefused(405)
+
+
+All = Annotated[None, Depends(_all)]
+"""The first parameter of its route: the method comes before the owner."""
 
 _VISIBLE_ASCII = re.compile("[!-~]+")
 

@@ -25,6 +25,7 @@ from domain.errors import (
     IdentityUnavailable,
     InvalidValue,
     KeyReused,
+    ListChanged,
     NotAuthenticated,
     NotYours,
     StorageUnavailable,
@@ -58,6 +59,7 @@ ERRORS: Mapping[type[DomainError], ErrorSpec] = {
     IdentityUnavailable: ErrorSpec(503, "identity_unavailable", "Token verification is temporarily unavailable"),
     NotYours: ErrorSpec(403, "not_yours", "These tasks belong to another user"),
     KeyReused: ErrorSpec(422, "idempotency_key_reused", "This Idempotency-Key was already used for a different task"),
+    ListChanged: ErrorSpec(412, "list_changed", "The list of tasks has changed"),
     TaskChanged: ErrorSpec(412, "task_changed", "The task has changed"),
     TaskNotFound: ErrorSpec(404, "task_not_found", "Task not found"),
     StorageUnavailable: ErrorSpec(503, "storage_unavailable", "Storage is temporarily unavailable"),
@@ -156,11 +158,12 @@ def _http_error(scope: Scope, failure: HTTPException) -> Response:
 
 
 def _methods(scope: Scope) -> set[str]:
-    """All methods that the path supports (RFC 9110 section 15.5.6); Starlette names those of the first route only."""
+    """All methods that the path supports (RFC 9110 section 15.5.6), but not the one that was refused; Starlette names
+    those of the first route only."""
     routes = iter_route_contexts(scope["app"].routes)
     matching = (route for route in routes if route.methods and route.matches(scope)[0] is not Match.NONE)
     methods = {method for route in matching for method in route.methods or ()}
-    return methods | {"HEAD"} if "GET" in methods else methods
+    return (methods | {"HEAD"} if "GET" in methods else methods) - {scope["method"]}
 
 
 class FieldError(NamedTuple):

@@ -54,7 +54,46 @@ def test_without_configuration_serve_prints_its_urls_and_a_curl_command_that_wor
     assert f"Listening on  {server.address}" in said
     assert f"Docs at       {server.address}/docs" in said
     assert f"Data in       {todo.folder / '.todo'}" in said
+    assert "Open to       pages of http://localhost:* and http://127.0.0.1:* (CORS)" in said
     assert '"title":"Buy milk"' in made.stdout
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:5173", "http://127.0.0.1:3000", "http://localhost"])
+def test_a_first_run_permits_pages_of_this_machine_on_any_port(beside: tuple[Todo, Serving], origin: str) -> None:
+    response = beside[1].client().options("/api/tasks", headers=_preflight(origin))
+    assert response.headers["access-control-allow-origin"] == origin
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://localhost:5173",
+        "http://localhost.evil.example",
+        "http://localhost:5173.evil.example",
+        "http://10.0.0.1:80",
+        "http://127.0.0.1.evil.example:80",
+        "http://127x0.0.1",
+        "http://evil.example/http://localhost:1",
+        "null",
+    ],
+)
+def test_a_first_run_permits_no_other_pages(beside: tuple[Todo, Serving], origin: str) -> None:
+    response = beside[1].client().options("/api/tasks", headers=_preflight(origin))
+    assert "access-control-allow-origin" not in response.headers
+
+
+def _preflight(origin: str) -> dict[str, str]:
+    return {"Origin": origin, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+
+
+def test_configured_origins_replace_those_of_a_first_run(todo: Todo) -> None:
+    with todo.serve(CORS_ORIGINS="http://localhost:5500") as server:
+        client = server.client()
+        origins = ("http://localhost:5500", "http://localhost:5173")
+        permitted = [client.options("/api/tasks", headers=_preflight(origin)).status_code for origin in origins]
+        server.stop()
+    assert permitted == [200, 204]
+    assert "Open to" not in "".join(server.said)
 
 
 def test_the_generated_secret_is_readable_by_its_owner_only(beside: tuple[Todo, Serving]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from application.ports import TaskRepository
-from domain.errors import KeyReused, TaskChanged, TaskNotFound
+from domain.errors import KeyReused, ListChanged, TaskChanged, TaskNotFound
 from domain.listing import Position, Selection, Sort
 from domain.search import SearchText
 from domain.task import Draft, Task
@@ -265,6 +265,52 @@ class TaskRepositoryContract:
         with pytest.raises(TaskNotFound):
             await tasks.remove(ALICE, task.id)
         assert list(await tasks.page(ALICE, limit=100)) == [other]
+
+    async def test_the_oldest_tasks_of_the_owner_are_removed(self, tasks: TaskRepository) -> None:
+        mine = [await tasks.add(ALICE, MILK, NOON) for _ in range(7)]
+        theirs = await tasks.add(BOB, MILK, NOON)
+        up_to = mine[4].id
+        assert await tasks.remove_oldest(ALICE, up_to=up_to, limit=3) == 3
+        assert list(await tasks.page(ALICE, limit=9)) == mine[3:]
+        assert await tasks.remove_oldest(ALICE, up_to=up_to, limit=3) == 2
+        assert await tasks.remove_oldest(ALICE, up_to=up_to, limit=3) == 0
+        assert list(await tasks.page(ALICE, limit=9)) == mine[5:]
+        assert list(await tasks.page(BOB, limit=9)) == [theirs]
+
+    async def test_concurrent_removals_of_the_oldest_count_every_task_once(self, tasks: TaskRepository) -> None:
+        mine = [await tasks.add(ALICE, MILK, NOON) for _ in range(40)]
+        counts = await asyncio.gather(*(tasks.remove_oldest(ALICE, up_to=mine[-1].id, limit=3) for _ in range(20)))
+        assert sum(counts) == 40
+
+    async def test_all_tasks_are_removed_only_if_they_are_the_expected_ones(self, tasks: TaskRepository) -> None:
+        theirs, mine = await tasks.add(BOB, MILK, NOON), [await tasks.add(ALICE, MILK, NOON) for _ in range(3)]
+        changed = await tasks.update(ALICE, mine[0].id, lambda task: task.toggle(LATER))
+        for wrong in (mine, [changed, *mine[1:2]], [changed, *mine[1:], theirs], [theirs]):
+            with pytest.raises(ListChanged):
+                await tasks.remove_all(ALICE, wrong)
+        assert list(await tasks.page(ALICE, limit=9)) == [changed, *mine[1:]]
+        await tasks.remove_all(ALICE, [changed, *mine[1:]])
+        assert list(await tasks.page(ALICE, limit=9)) == []
+        assert list(await tasks.page(BOB, limit=9)) == [theirs]
+        with pytest.raises(ListChanged):
+            await tasks.remove_all(ALICE, [changed, *mine[1:]])
+
+    async def test_a_change_and_the_removal_of_all_expected_tasks_exclude_each_other(
+        self, tasks: TaskRepository
+    ) -> None:
+        for _ in range(10):
+            mine = [await tasks.add(ALICE, MILK, NOON) for _ in range(5)]
+            changed, removed = await asyncio.gather(
+                tasks.update(ALICE, mine[2].id, lambda task: task.toggle(LATER)),
+                tasks.remove_all(ALICE, mine),
+                return_exceptions=True,
+            )
+            if removed is None:
+                assert isinstance(changed, TaskNotFound)
+            else:
+                assert isinstance(removed, ListChanged)
+                assert len(await tasks.page(ALICE, limit=9)) == 5
+                assert await tasks.remove_oldest(ALICE, up_to=mine[-1].id, limit=9) == 5
 
     async def test_ids_are_never_reused(self, tasks: TaskRepository) -> None:
         first = await tasks.add(ALICE, MILK, NOON)

@@ -196,6 +196,7 @@ async def nowhere() -> AsyncIterator[Pool]:
 async def test_every_kind_of_statement_has_a_batcher_from_the_start(nowhere: Pool) -> None:
     pages = {f"page_{sort.value}{direction}" for sort in Sort for direction in ("", "_desc")}
     others = {"get", "add", "add_once", "recall", "search", "save", "save_again", "remove", "settle"}
+    others |= {"remove_oldest", "remove_all"}
     batchers = Database(nowhere).batchers
     assert batchers.keys() == pages | others
     assert len({*batchers.values()}) == len(batchers)

@@ -129,6 +129,23 @@ class BothRepositories(RuleBasedStateMachine):
     def remove(self, owner: UserId, ids: Both) -> None:
         self.agreed(lambda repository, which: repository.remove(owner, ids[which]))
 
+    @rule(owner=owners, last=stored, limit=st.integers(1, 5))
+    def remove_oldest(self, owner: UserId, last: Both, limit: int) -> None:
+        first = self.loop.run(self.memory.remove_oldest(owner, up_to=last[0], limit=limit))
+        second = self.loop.run(self.postgres.remove_oldest(owner, up_to=last[1], limit=limit))
+        assert first == second
+
+    @rule(owner=owners, changed=st.booleans(), data=st.data())
+    def remove_all(self, owner: UserId, changed: bool, data: st.DataObject) -> None:
+        expected = [[*self.loop.run(repository.page(owner, limit=100))] for repository in (self.memory, self.postgres)]
+        if not expected[0]:
+            return
+        if changed:
+            at = data.draw(st.integers(0, len(expected[0]) - 1))
+            for tasks in expected:
+                tasks[at] = tasks[at].toggle(tasks[at].updated_at)
+        self.agreed(lambda repository, which: repository.remove_all(owner, expected[which]))
+
     @invariant()
     def lists_agree(self) -> None:
         for owner in self.owners:

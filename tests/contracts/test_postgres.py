@@ -112,6 +112,13 @@ def test_every_statement_names_the_owner() -> None:
                 assert b"tasks" not in query
             case "RECALL":
                 assert b"ON (known.user_id, known.key) = (call.owner, call.key)" in query
+            case "REMOVE_OLDEST":
+                assert b"FROM tasks WHERE tasks.user_id = call.owner AND" in query
+                assert b"WHERE (tasks.user_id, tasks.id) = (oldest.user_id, oldest.id)" in query
+            case "REMOVE_ALL":
+                assert b"ON (tasks.user_id, tasks.id) = (expected.owner, expected.id)" in query
+                assert b"ON tasks.user_id = call.owner" in query
+                assert b"WHERE (tasks.user_id, tasks.id) = (expected.owner, expected.id)" in query
             case "PAGE":
                 assert b"WHERE tasks.user_id = call.owner AND" in query
             case _:

@@ -30,4 +30,4 @@ def test_schemathesis_finds_no_failures(tmp_path: Path, contract: str) -> None:
             check=False,
         )
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
-    assert "Selected: 7/16" in run.stdout
+    assert "Selected: 8/18" in run.stdout

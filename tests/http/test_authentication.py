@@ -119,7 +119,8 @@ async def test_with_a_token_an_unknown_path_is_404_and_a_wrong_method_is_405(ali
     wrong_method = await alice.post("/api/tasks/1", json={})
     assert_problem(wrong_method, 405, "method_not_allowed")
     assert wrong_method.headers["allow"] == "DELETE, GET, HEAD, PATCH, PUT"
-    assert (await alice.put("/api/alice/tasks")).headers["allow"] == "GET, HEAD, POST"
+    assert (await alice.put("/api/alice/tasks")).headers["allow"] == "DELETE, GET, HEAD, POST"
+    assert (await alice.delete("/api/alice/tasks")).headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_health_and_documentation_need_no_token(anonymous: Client) -> None:

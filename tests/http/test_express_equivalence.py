@@ -31,7 +31,23 @@ _paths = st.builds(
 _words = st.sampled_from(
     ["", "true", "false", "done", "pending", "title", "desc", "0", "1", "2", "201", "x", "%00", "é"]
 )
-_parameters = st.sampled_from(["completed", "status", "search", "sort", "order", "limit", "cursor", "_t", "id"])
+_parameters = st.sampled_from(
+    [
+        "completed",
+        "status",
+        "search",
+        "sort",
+        "sort_by",
+        "order",
+        "limit",
+        "cursor",
+        "offset",
+        "skip",
+        "all",
+        "_t",
+        "id",
+    ]
+)
 _queries = st.lists(st.builds(lambda name, word: f"{name}={word}", _parameters, _words), max_size=4).map("&".join)
 _tags = st.sampled_from(["*", '"0"', '"64790c7fe3200"', 'W/"64790c7fe3200"', "x", "", '"a", "b"', '"é"'])
 _headers = st.lists(

@@ -436,7 +436,7 @@ async def test_an_added_route_is_in_the_openapi_document(app: FastAPI, web: Clie
 
 def test_the_express_lane_understands_every_route_of_the_contracts(app: FastAPI) -> None:
     routes = [route for route in iter_route_contexts(app.routes) if isinstance(route.original_route, ContractRoute)]
-    assert len(routes) == 14
+    assert len(routes) == 16
     for route in routes:
         assert _understand(route, []), route.path
 

@@ -192,6 +192,7 @@ async def test_a_preflight_from_the_frontend_needs_no_token(anonymous: Client, c
     assert response.headers["access-control-allow-origin"] == FRONTEND
     assert response.headers["access-control-allow-credentials"] == "true"
     assert method in response.headers["access-control-allow-methods"]
+    assert response.headers["access-control-max-age"] == "7200"
     allowed = response.headers["access-control-allow-headers"].lower()
     ours = {"authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id"}
     ours |= {"traceparent", "tracestate"}

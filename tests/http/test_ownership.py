@@ -65,6 +65,8 @@ def requests(draw: st.DrawFn) -> RawRequest:
                 "?sort=updated&limit=200",
                 "?search=private",
                 "?search=%25",
+                "?all=true",
+                "?offset=0&limit=1",
             ]
         )
     )

@@ -50,7 +50,21 @@ async def pages(client: Client, url: str) -> list[list[str]]:
         ("sort=title&order=desc", ["edcba"]),
         ("order=desc", ["edbac"]),
         ("search=B&limit=1", ["b"]),
-        ("sort=&order=&limit=&cursor=&search=", ["cabde"]),
+        ("sort=&order=&limit=&cursor=&search=&offset=&skip=&sort_by=&sort_order=&order_by=", ["cabde"]),
+        ("sort=created_at&order=desc", ["edbac"]),
+        ("sort=createdAt&sort_order=DESC", ["edbac"]),
+        ("sort_by=title&sort_order=desc", ["edcba"]),
+        ("order_by=updated_at&order=desc", ["edbac"]),
+        ("sort=UPDATEDAT", ["cabde"]),
+        ("sort=due_date&order=desc", ["edbac"]),
+        ("sort=&sort_by=priority", ["cabde"]),
+        ("sort=title&sort_by=created&order=asc&sort_order=desc", ["abcde"]),
+        ("offset=1&limit=2", ["ab", "de"]),
+        ("skip=3&limit=2&sort=title", ["de"]),
+        ("offset=0&limit=3", ["cab", "de"]),
+        ("offset=3", ["de"]),
+        ("offset=5&limit=1", [""]),
+        ("skip=10000", [""]),
     ],
 )
 async def test_next_links_lead_through_the_whole_list(
@@ -67,6 +81,19 @@ async def test_pages_are_stable_while_tasks_are_created_and_deleted(alice: Clien
         await alice.delete(f"{contract.alice_path}/{task['id']}")
     await create_tasks(alice, contract, "g")
     assert await pages(alice, first.links["next"]["url"]) == [["c", "d"], ["e", "f"], ["g"]]
+
+
+async def test_an_offset_counts_tasks_of_the_filter_from_the_cursor_if_there_is_one(
+    alice: Client, contract: Contract
+) -> None:
+    for number in range(450):
+        await create_tasks(alice, contract, f"{number}")
+    deep = await alice.get(contract.alice_path, params={"offset": 447, "limit": 2})
+    assert [task["title"] for task in deep.json()] == ["447", "448"]
+    found = await alice.get(contract.alice_path, params={"offset": 2, "limit": 1, "search": "44"})
+    assert [task["title"] for task in found.json()] == ["244"]
+    beyond = await alice.get(found.links["next"]["url"] + "&offset=1")
+    assert [task["title"] for task in beyond.json()] == ["440"]
 
 
 async def test_a_next_link_keeps_the_filter_and_the_contract(alice: Client, contract: Contract) -> None:
@@ -93,6 +120,10 @@ async def test_a_cursor_without_a_limit_returns_all_remaining_tasks(alice: Clien
         *(("limit", value) for value in ["0", "201", "-1", "1.0", "x", "01", "٣", "9999999999", " 5"]),
         *(("sort", value) for value in ["id", "created,title", "desc"]),
         *(("order", value) for value in ["down", "1"]),
+        *((name, value) for name in ("offset", "skip") for value in ["-1", "10001", "1.0", "00"]),
+        ("sort_by", "id"),
+        ("order_by", "desc"),
+        ("sort_order", "down"),
         *(("search", value) for value in ["x" * 256, "a\0b"]),
         *(("cursor", value) for value in ["x", "AAAA", "ü", "A" * 5000, base64.b64encode(b"x" * 40).decode()]),
     ],

@@ -19,7 +19,11 @@ export interface paths {
         put?: never;
         /** Create a task */
         post: operations["create_user_task"];
-        delete?: never;
+        /**
+         * Delete all tasks
+         * @description All tasks of the caller, and only with `all=true`. If it fails, some may be deleted; it may be repeated.
+         */
+        delete: operations["delete_user_tasks"];
         options?: never;
         head?: never;
         patch?: never;
@@ -88,7 +92,11 @@ export interface paths {
         put?: never;
         /** Create a task */
         post: operations["create_task"];
-        delete?: never;
+        /**
+         * Delete all tasks
+         * @description All tasks of the caller, and only with `all=true`. If it fails, some may be deleted; it may be repeated.
+         */
+        delete: operations["delete_tasks"];
         options?: never;
         head?: never;
         patch?: never;
@@ -185,6 +193,17 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * Deleted
+         * @description How many tasks were deleted.
+         */
+        Deleted: {
+            /**
+             * Count
+             * @example 3
+             */
+            count: number;
+        };
+        /**
          * Health
          * @description The state of the process.
          */
@@ -255,7 +274,7 @@ export interface components {
             completed?: boolean;
             /**
              * Status
-             * @description `completed` in words. If both are sent they must agree.
+             * @description `completed` in words. If both are sent they must agree in a new task; a change takes the one that differs from what is stored.
              * @example complete
              * @enum {string}
              */
@@ -283,7 +302,7 @@ export interface components {
             completed?: boolean;
             /**
              * Status
-             * @description `completed` in words. If both are sent they must agree.
+             * @description `completed` in words. If both are sent they must agree in a new task; a change takes the one that differs from what is stored.
              * @example complete
              * @enum {string}
              */
@@ -311,7 +330,7 @@ export interface components {
             completed?: boolean;
             /**
              * Status
-             * @description `completed` in words. If both are sent they must agree.
+             * @description `completed` in words. If both are sent they must agree in a new task; a change takes the one that differs from what is stored.
              * @example complete
              * @enum {string}
              */
@@ -329,7 +348,7 @@ export interface components {
             completed?: boolean;
             /**
              * Status
-             * @description `completed` in words. If both are sent they must agree.
+             * @description `completed` in words. If both are sent they must agree in a new task; a change takes the one that differs from what is stored.
              * @example complete
              * @enum {string}
              */
@@ -357,7 +376,7 @@ export interface components {
             completed?: boolean;
             /**
              * Status
-             * @description `completed` in words. If both are sent they must agree.
+             * @description `completed` in words. If both are sent they must agree in a new task; a change takes the one that differs from what is stored.
              * @example complete
              * @enum {string}
              */
@@ -410,7 +429,7 @@ export interface components {
              * @example task_not_found
              * @enum {string}
              */
-            code: "body_too_large" | "body_too_slow" | "expired_token" | "idempotency_key_reused" | "identity_unavailable" | "internal_error" | "invalid_input" | "invalid_token" | "method_not_allowed" | "missing_token" | "not_found" | "not_yours" | "session_token" | "storage_unavailable" | "task_changed" | "task_not_found" | "unsupported_media_type" | "upgrade_refused";
+            code: "body_too_large" | "body_too_slow" | "expired_token" | "idempotency_key_reused" | "identity_unavailable" | "internal_error" | "invalid_input" | "invalid_token" | "list_changed" | "method_not_allowed" | "missing_token" | "not_found" | "not_yours" | "session_token" | "storage_unavailable" | "task_changed" | "task_not_found" | "unsupported_media_type" | "upgrade_refused";
             /**
              * Detail
              * @description For people.
@@ -458,19 +477,21 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only tasks that are, or are not, completed. */
-                completed?: "true" | "false";
+                completed?: true | false | "true" | "false";
                 /** @description The same filter in words, in any case. */
                 status?: "all" | "pending" | "active" | "incomplete" | "complete" | "completed";
                 /** @description Only tasks whose title or description contains this text, in any case. */
                 search?: string;
-                /** @description Sort key. Titles sort by code point. */
-                sort?: "created" | "updated" | "title";
-                /** @description Sort order. */
+                /** @description Sort key; `created` by default. Titles sort by code point. Tasks have no due date and no priority: those two sort by creation. */
+                sort?: "created" | "updated" | "title" | "created_at" | "createdAt" | "due_date" | "priority" | "updated_at" | "updatedAt";
+                /** @description Sort order; `asc` by default. */
                 order?: "asc" | "desc";
                 /** @description Page size. The `Link` header points to the next page. Omit to get all tasks. */
                 limit?: number;
                 /** @description Start of the page, from the previous page's `Link`. Keep all other parameters. */
                 cursor?: string | null;
+                /** @description Tasks to skip. Slower than a cursor, and changes in between shift the pages. */
+                offset?: number;
             };
             header?: {
                 /** @description ETags the client holds. 304 if one of them is current. */
@@ -680,6 +701,127 @@ export interface operations {
             };
             /** @description Unsupported Media Type */
             415: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_user_tasks: {
+        parameters: {
+            query: {
+                /** @description Confirms that all tasks are meant. 405 without it. */
+                all: true | "true";
+            };
+            header?: {
+                /** @description ETags of the list. 412 if none is current. */
+                "If-Match"?: string;
+            };
+            path: {
+                /** @description The caller's own user id. */
+                user_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    /** @description Identifies the request in the log, and in an error. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    /** @description RFC 6750 section 3. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Method Not Allowed */
+            405: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
                 headers: {
                     /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;
@@ -1465,19 +1607,21 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description Only tasks that are, or are not, completed. */
-                completed?: "true" | "false";
+                completed?: true | false | "true" | "false";
                 /** @description The same filter in words, in any case. */
                 status?: "all" | "pending" | "active" | "incomplete" | "complete" | "completed";
                 /** @description Only tasks whose title or description contains this text, in any case. */
                 search?: string;
-                /** @description Sort key. Titles sort by code point. */
-                sort?: "created" | "updated" | "title";
-                /** @description Sort order. */
+                /** @description Sort key; `created` by default. Titles sort by code point. Tasks have no due date and no priority: those two sort by creation. */
+                sort?: "created" | "updated" | "title" | "created_at" | "createdAt" | "due_date" | "priority" | "updated_at" | "updatedAt";
+                /** @description Sort order; `asc` by default. */
                 order?: "asc" | "desc";
                 /** @description Page size. The `Link` header points to the next page. Omit to get all tasks. */
                 limit?: number;
                 /** @description Start of the page, from the previous page's `Link`. Keep all other parameters. */
                 cursor?: string | null;
+                /** @description Tasks to skip. Slower than a cursor, and changes in between shift the pages. */
+                offset?: number;
             };
             header?: {
                 /** @description ETags the client holds. 304 if one of them is current. */
@@ -1645,6 +1789,112 @@ export interface operations {
             };
             /** @description Unsupported Media Type */
             415: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Content */
+            422: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    /** @description Seconds to wait before retrying, if storage or identity was unavailable. */
+                    "Retry-After"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_tasks: {
+        parameters: {
+            query: {
+                /** @description Confirms that all tasks are meant. 405 without it. */
+                all: true | "true";
+            };
+            header?: {
+                /** @description ETags of the list. 412 if none is current. */
+                "If-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    /** @description Identifies the request in the log, and in an error. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deleted"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    /** @description RFC 6750 section 3. */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Method Not Allowed */
+            405: {
+                headers: {
+                    /** @description Identifies the request in the log. */
+                    "X-Request-ID"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
                 headers: {
                     /** @description Identifies the request in the log. */
                     "X-Request-ID"?: string;

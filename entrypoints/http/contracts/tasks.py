@@ -9,12 +9,12 @@ from starlette.responses import Response
 from domain.task import Changes, Draft
 from domain.values import Description, Title
 from entrypoints.http.contract import Contract
-from entrypoints.http.etags import IfNoneMatch, Preconditions, or_not_modified
+from entrypoints.http.etags import IfMatch, IfNoneMatch, Preconditions, or_not_modified
 from entrypoints.http.json_body import JsonBody
 from entrypoints.http.list_query import Listing
-from entrypoints.http.openapi import CHANGE, CREATE, DELETE, LIST, READ
+from entrypoints.http.openapi import CHANGE, CONFIRMED, CREATE, DELETE, DELETE_ALL, LIST, READ
 from entrypoints.http.owner import OwnList
-from entrypoints.http.parameters import Id, Key
+from entrypoints.http.parameters import All, Id, Key
 from entrypoints.http.representation import (
     AGREEING,
     CHANGES_EXAMPLE,
@@ -22,13 +22,12 @@ from entrypoints.http.representation import (
     NEW_EXAMPLE,
     TEXT,
     Completion,
+    Deleted,
     TaskBody,
     changes,
-    created_response,
     draft,
-    list_response,
-    task_response,
 )
+from entrypoints.http.responses import created_response, delete_all, list_response, task_response
 
 CONTRACT = Contract("/api/tasks", "The owner is the token's subject.")
 router = CONTRACT.router()
@@ -48,8 +47,6 @@ class _TaskDetails(Completion, total=False):
 
 class TaskChanges(_TaskDetails, total=False):
     """Members that are sent are changed; the others keep their value."""
-
-    __pydantic_config__ = AGREEING  # type: ignore[misc]
 
     title: Annotated[ShortTitle, TEXT, Field(examples=["Buy milk"])]
 
@@ -94,6 +91,12 @@ async def edit_task(todo: OwnList, task_id: Id, expected: Preconditions, sent: C
 async def complete_task(todo: OwnList, task_id: Id, expected: Preconditions, sent: Completed) -> Response:
     """Without a body: toggles. With a body: sets the flag, which is safe to retry."""
     return task_response(await (todo.edit(task_id, sent, expected) if sent else todo.toggle(task_id, expected)))
+
+
+@router.delete("", response_model=Deleted, responses=DELETE_ALL, openapi_extra=CONFIRMED, summary="Delete all tasks")
+async def delete_tasks(_: All, todo: OwnList, if_match: IfMatch) -> Response:
+    """All tasks of the caller, and only with `all=true`. If it fails, some may be deleted; it may be repeated."""
+    return await delete_all(todo, if_match)
 
 
 @router.delete("/{id}", status_code=204, responses=DELETE, summary="Delete a task")

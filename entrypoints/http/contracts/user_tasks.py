@@ -11,12 +11,12 @@ from domain.task import Changes, Draft
 from domain.values import Description, Title
 from entrypoints.http.context import services
 from entrypoints.http.contract import Contract
-from entrypoints.http.etags import IfNoneMatch, Preconditions, or_not_modified
+from entrypoints.http.etags import IfMatch, IfNoneMatch, Preconditions, or_not_modified
 from entrypoints.http.json_body import JsonBody
 from entrypoints.http.list_query import Listing
-from entrypoints.http.openapi import CHANGE, CREATE, DELETE, LIST, READ
+from entrypoints.http.openapi import CHANGE, CONFIRMED, CREATE, DELETE, DELETE_ALL, LIST, READ
 from entrypoints.http.owner import ListOfUser
-from entrypoints.http.parameters import Id, Key
+from entrypoints.http.parameters import All, Id, Key
 from entrypoints.http.representation import (
     AGREEING,
     CHANGES_EXAMPLE,
@@ -24,13 +24,12 @@ from entrypoints.http.representation import (
     NEW_EXAMPLE,
     TEXT,
     Completion,
+    Deleted,
     TaskBody,
     changes,
-    created_response,
     draft,
-    list_response,
-    task_response,
 )
+from entrypoints.http.responses import created_response, delete_all, list_response, task_response
 
 CONTRACT = Contract(
     "/api/{user_id}/tasks",
@@ -47,8 +46,6 @@ class _UserTaskDetails(Completion, total=False):
 
 class UserTaskChanges(_UserTaskDetails, total=False):
     """Members that are sent are changed; the others keep their value."""
-
-    __pydantic_config__ = AGREEING  # type: ignore[misc]
 
     title: Annotated[Title, TEXT, Field(examples=["Buy milk"])]
 
@@ -101,6 +98,12 @@ async def complete_user_task(
         return task_response(await todo.edit(task_id, sent, expected))
     complete = todo.toggle if services(request).complete_toggles else todo.complete
     return task_response(await complete(task_id, expected))
+
+
+@router.delete("", response_model=Deleted, responses=DELETE_ALL, openapi_extra=CONFIRMED, summary="Delete all tasks")
+async def delete_user_tasks(_: All, todo: ListOfUser, if_match: IfMatch) -> Response:
+    """All tasks of the caller, and only with `all=true`. If it fails, some may be deleted; it may be repeated."""
+    return await delete_all(todo, if_match)
 
 
 @router.delete("/{id}", status_code=204, responses=DELETE, summary="Delete a task")

@@ -16,7 +16,7 @@ export async function wrongNames(task: Task) {
   await api.PATCH("/api/{user_id}/tasks/{id}/complete", { params: ofUser, body: { done: true } })
   // @ts-expect-error: there is no such path
   await api.GET("/api/todos")
-  // @ts-expect-error: this path has no DELETE
+  // @ts-expect-error: the list is deleted with all=true only
   await api.DELETE("/api/tasks", { params })
   // @ts-expect-error: the parameter is called status
   await api.GET("/api/tasks", { params: { query: { state: "pending" } } })
