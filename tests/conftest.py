@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
+from typing import cast
 
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
 from adapters.postgres import schema
+from adapters.postgres.connection import Connection
+from adapters.postgres.libpq import LibpqConnection
 from adapters.postgres.pool import Pool
 from entrypoints.cli.local_postgres import running
 from tests.databases import fresh_database
@@ -64,3 +67,9 @@ async def pool(database: str) -> AsyncIterator[Pool]:
 def batching(request: pytest.FixtureRequest) -> bool:
     """Tests that use this fixture run with batching and without."""
     return bool(request.param)
+
+
+@pytest.fixture(params=[LibpqConnection, Connection], ids=["libpq", "psycopg"])
+def driver(request: pytest.FixtureRequest) -> type[Connection]:
+    """Tests that use this fixture run with libpq itself and with psycopg's `execute`."""
+    return cast("type[Connection]", request.param)

@@ -13,6 +13,9 @@ _log = structlog.get_logger()
 
 # SQLSTATEs and classes of them (PostgreSQL's manual, appendix A).
 QUERY_CANCELED = "57014"
+STALE_PLAN = "0A000"  # "cached plan must not change result type", of a prepared statement: a column's type has changed
+UNPREPARED = {STALE_PLAN, "26000", "42P05"}  # does not exist, exists already
+"""Of a prepared statement that was not executed, and would be if it were sent unprepared."""
 _ROLLED_BACK = {"40001", "40P01"}  # serialization failure, deadlock
 _UNAVAILABLE = {
     "08",  # connection exceptions

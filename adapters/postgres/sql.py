@@ -35,7 +35,7 @@ class Statement:
         The sub-select hides the length of the batch from PostgreSQL's planner. Otherwise a short batch looks so cheap
         that it is planned anew each time, which takes longer than executing it.
         """
-        first, *others = (f"%s::{type_}[]" for type_ in self.parameters.values())
+        first, *others = (f"${number}::{type_}[]" for number, type_ in enumerate(self.parameters.values(), 1))
         arrays = ", ".join([f"(SELECT {first})", *others])
         columns = ", ".join([*self.parameters, "n"])
         return self.sql.replace(CALLS, f"unnest({arrays}) WITH ORDINALITY AS call ({columns})").encode()

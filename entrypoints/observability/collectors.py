@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from itertools import accumulate
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 from prometheus_client import Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -108,10 +107,8 @@ def _batches(batchers: Mapping[str, Batcher]) -> Iterator[Metric]:
 def _database(database: Pool) -> Iterator[Metric]:
     yield GaugeMetricFamily("todo_database_up", "0 while statements fail, else 1.", database.available)
     yield CounterMetricFamily("todo_database_failures", "Statements that failed.", database.failures)
-    pool: Any = database.engine.pool
-    open_ = pool.checkedin() + pool.checkedout()
-    yield GaugeMetricFamily("todo_database_connections_open", "Connections open or being opened.", open_)
-    yield GaugeMetricFamily("todo_database_connections_in_use", "Connections in use.", pool.checkedout())
+    yield GaugeMetricFamily("todo_database_connections_open", "Connections open.", database.open)
+    yield GaugeMetricFamily("todo_database_connections_in_use", "Connections in use.", database.in_use)
     yield GaugeMetricFamily("todo_database_waiting", "Statements waiting for a connection.", database.waiting)
 
 

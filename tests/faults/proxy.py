@@ -42,6 +42,7 @@ class Proxy:
         self.swallowed = asyncio.Event()
         self.delay_seconds = 0.0  # added to each direction
         self.result_to_lose: bytes | None = None  # data from the server that contains this resets the connection
+        self.end_to_lose: bytes | None = None  # data that ends with this arrives without it, then the reset
         self.connections = 0
         self.bytes_forwarded = 0  # in both directions
         self.port = 0
@@ -78,6 +79,11 @@ class Proxy:
                 self.bytes_forwarded += len(data)
                 if gate is self.to_client and self.result_to_lose is not None and self.result_to_lose in data:
                     self.result_to_lose = None
+                    self._reset(connection)
+                if gate is self.to_client and self.end_to_lose is not None and data.endswith(self.end_to_lose):
+                    writer.write(data.removesuffix(self.end_to_lose))
+                    self.end_to_lose = None
+                    await writer.drain()
                     self._reset(connection)
                 if not gate.is_set():
                     self.swallowed.set()

@@ -1,11 +1,12 @@
-"""Faults behind PgBouncer in transaction mode, without prepared statements."""
+"""Faults behind PgBouncer in transaction mode, without support for prepared statements."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 import pytest
 
+from adapters.postgres.pool import Pool
 from tests.faults.pgbouncer import PgBouncer, running_pgbouncer
 from tests.faults.program import program
 from tests.faults.scenario import (
@@ -30,8 +31,26 @@ async def bouncer(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Asy
 @pytest.fixture(scope="module")
 async def behind(stage: Stage, bouncer: PgBouncer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     folder = tmp_path_factory.mktemp("behind")
-    async with program(folder, bouncer.url, DATABASE_PREPARED_STATEMENTS="false") as serving:
+    async with program(folder, bouncer.url) as serving:
         yield replace(stage, address=serving.address, process=serving.process.pid)
+
+
+async def test_pgbouncer_is_noticed_and_no_statement_fails_or_is_taken_for_another(
+    stage: Stage, bouncer: PgBouncer
+) -> None:
+    """Two processes that prepare the same kinds of statements in different order, on the same sessions."""
+    pools = [Pool(bouncer.url, connections=8, prepare=None) for _ in range(2)]
+    queries = [b"SELECT $1::int + %d" % number for number in range(20)]
+
+    async def runs(pool: Pool, order: Sequence[bytes]) -> None:
+        deadline = asyncio.get_running_loop().time() + 60
+        for _ in range(5):
+            rows = await asyncio.gather(*(pool.run(query, ["1000"], deadline) for query in order))
+            assert [number for [(number,)] in rows] == [1000 + queries.index(query) for query in order]
+
+    await asyncio.gather(runs(pools[0], queries), runs(pools[1], queries[::-1]))
+    for pool in pools:
+        await pool.close()
 
 
 async def test_through_pgbouncer_nothing_fails_or_is_slow(behind: Stage) -> None:

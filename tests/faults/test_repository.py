@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from adapters.postgres.connection import Connection
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
@@ -29,8 +30,8 @@ async def between(pool: Pool, database: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def tasks(between: Proxy, batching: bool) -> AsyncIterator[PostgresTaskRepository]:
-    pool = Pool(between.conninfo, connections=4, prepare=None, timeouts=SHORT)
+async def tasks(between: Proxy, batching: bool, driver: type[Connection]) -> AsyncIterator[PostgresTaskRepository]:
+    pool = Pool(between.conninfo, connections=4, prepare=None, timeouts=SHORT, driver=driver)
     yield PostgresTaskRepository(Database(pool, batching=batching))
     await pool.close()
 

@@ -1,0 +1,170 @@
+"""A connection and the pool of them: with libpq itself, and with psycopg's `execute`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from structlog.testing import capture_logs
+
+from adapters.postgres.connection import Connection, Rows
+from adapters.postgres.database import Database
+from adapters.postgres.failures import OutcomeUnknown
+from adapters.postgres.libpq import LibpqConnection, _name
+from adapters.postgres.pool import Pool
+from adapters.postgres.repository import PostgresTaskRepository
+from adapters.postgres.timeouts import Timeouts
+from domain.task import Draft
+from domain.values import Description, Title, UserId
+from tests.contracts.task_repository import NOON
+from tests.faults.proxy import proxy
+
+DOUBLE = b"SELECT 2 * $1::int"
+SLEEPING = b"SELECT pid FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(60)'"
+
+
+@pytest.fixture
+async def single(pool: Pool, database: str, driver: type[Connection]) -> AsyncIterator[Pool]:
+    """With one connection."""
+    single = Pool(database, connections=1, prepare=True, driver=driver)
+    yield single
+    await single.close()
+
+
+async def run(pool: Pool, query: bytes, *values: str) -> Rows:
+    return await pool.run(query, values, asyncio.get_running_loop().time() + 60)
+
+
+async def prepared(pool: Pool) -> list[str]:
+    query = b"SELECT name FROM pg_prepared_statements WHERE statement !~ 'pg_prepared'"
+    return [name for (name,) in await run(pool, query)]
+
+
+async def prepare(pool: Pool) -> None:
+    """Executes DOUBLE until it is prepared."""
+    for number in range(7):
+        assert await run(pool, DOUBLE, str(number)) == [(2 * number,)]
+    assert await prepared(pool)
+
+
+async def test_a_statement_is_prepared_once_and_then_executed_by_name(single: Pool) -> None:
+    await prepare(single)
+    [name] = await prepared(single)
+    assert await run(single, DOUBLE, "21") == [(42,)]
+    assert await prepared(single) == [name]
+
+
+def test_statements_have_the_same_name_only_if_they_are_the_same() -> None:
+    assert _name(b"SELECT 1") == _name(b"SELECT 1") != _name(b"SELECT 2")
+    assert len(_name(DOUBLE)) < 64, "PostgreSQL cuts longer names"
+
+
+async def test_a_pooler_that_loses_prepared_statements_is_noticed_once_and_no_statement_fails(single: Pool) -> None:
+    await prepare(single)
+    await run(single, b"DO 'BEGIN EXECUTE ''DEALLOCATE ALL''; END'")
+    with capture_logs() as lines:
+        assert await run(single, DOUBLE, "21") == [(42,)]
+        assert await prepared(single) == []
+        for number in range(9):
+            assert await run(single, DOUBLE, str(number)) == [(2 * number,)]
+    assert await prepared(single) == []
+    assert [line["event"] for line in lines] == ["prepared statements switched off"]
+
+
+async def test_a_pooler_whose_sessions_know_another_client_s_statement_is_noticed(database: str, pool: Pool) -> None:
+    single = Pool(database, connections=1, prepare=True, driver=LibpqConnection)
+    await run(single, b"PREPARE " + _name(DOUBLE) + b" AS " + DOUBLE)
+    for number in range(9):
+        assert await run(single, DOUBLE, str(number)) == [(2 * number,)]
+    await single.close()
+
+
+async def test_a_plan_that_a_migration_made_stale_is_replaced(single: Pool, database: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
+        await other.execute("CREATE TABLE migrated (name varchar(5)); INSERT INTO migrated VALUES ('old')")
+        for _ in range(7):
+            assert await run(single, b"SELECT name FROM migrated") == [("old",)]
+        await other.execute("ALTER TABLE migrated ALTER name TYPE varchar(10)")
+        for _ in range(7):
+            assert await run(single, b"SELECT name FROM migrated") == [("old",)]
+        await other.execute("DROP TABLE migrated")
+    assert await prepared(single), "prepared again"
+
+
+async def test_a_commit_that_fails_after_the_rows_have_arrived_is_a_failure(single: Pool) -> None:
+    await run(single, b"CREATE TEMPORARY TABLE once (number int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    insert = b"INSERT INTO once VALUES ($1) RETURNING number"
+    assert await run(single, insert, "1") == [(1,)]
+    with pytest.raises(RuntimeError, match="23505"):
+        await run(single, insert, "1")
+    assert await run(single, insert, "2") == [(2,)]
+
+
+async def test_a_result_whose_commit_is_not_confirmed_has_an_unknown_outcome(
+    database: str, pool: Pool, driver: type[Connection]
+) -> None:
+    async with proxy(database) as between:
+        single = Pool(between.conninfo, connections=1, prepare=None, driver=driver)
+        assert await run(single, DOUBLE, "1") == [(2,)]
+        between.end_to_lose = b"Z\0\0\0\5I"  # "ready for query", which follows the commit
+        with pytest.raises(OutcomeUnknown):
+            await run(single, DOUBLE, "1")
+        assert await run(single, DOUBLE, "1") == [(2,)]
+        await single.close()
+
+
+async def test_a_batch_may_be_larger_than_the_buffers_of_the_network(
+    database: str, pool: Pool, driver: type[Connection]
+) -> None:
+    async with proxy(database) as between:
+        some = Pool(between.conninfo, connections=2, prepare=None, driver=driver)
+        tasks, alice = PostgresTaskRepository(Database(some)), UserId("alice")
+        long = Draft(Title("long"), Description("\N{ELEPHANT}" * 5000))
+        for _ in range(3):
+            await asyncio.gather(*(tasks.add(alice, long, NOON) for _ in range(200)))
+        page = await tasks.page(alice, limit=1000)
+        assert {task.description for task in page} == {long.description}
+        assert len(page) == 600
+        await some.close()
+
+
+async def test_a_cancelled_statement_is_cancelled_on_the_server_and_frees_its_connection(
+    database: str, pool: Pool, driver: type[Connection]
+) -> None:
+    single = Pool(database, connections=1, prepare=None, timeouts=Timeouts(attempt=60), driver=driver)
+    sleeping = asyncio.ensure_future(run(single, b"SELECT pg_sleep(60)"))
+    await _active(database)
+    sleeping.cancel()
+    assert await asyncio.wait_for(run(single, DOUBLE, "1"), 10) == [(2,)]
+    assert sleeping.cancelled()
+    assert not await run(single, SLEEPING)
+    await single.close()
+
+
+async def _active(database: str) -> None:
+    """Until the server executes the sleeping statement."""
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:
+        while not await (await other.execute(SLEEPING)).fetchall():
+            pass
+
+
+async def test_a_connection_that_the_server_closes_while_idle_is_closed_here_too(
+    database: str, pool: Pool, driver: type[Connection]
+) -> None:
+    async with proxy(database) as between:
+        single = Pool(between.conninfo, connections=1, prepare=None, driver=driver)
+        [(first,)] = await run(single, b"SELECT pg_backend_pid()")
+        between.close_connections()
+        await asyncio.sleep(0.05)
+        [(second,)] = await run(single, b"SELECT pg_backend_pid()")
+        assert first != second
+        assert (single.open, single.in_use) == (1, 0)
+        await single.close()
+        assert single.open == 0
+
+
+async def test_the_event_loop_forgets_the_socket_of_a_closed_connection(database: str) -> None:
+    connection = await LibpqConnection.open(database, cancel_timeout=1)
+    socket = connection._driver.fileno()
+    connection.close()
+    assert not asyncio.get_running_loop().remove_reader(socket)
