@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from adapters.postgres import access
 from adapters.postgres.failures import first_line
 from adapters.postgres.url import CONNECT_SECONDS, direct
 from domain.errors import StorageUnavailable
@@ -24,24 +25,38 @@ HEAD = max(step.name[:4] for step in (_MIGRATIONS / "versions").glob("[0-9]*.py"
 """The revision that this code needs. Revisions are numbers of four digits, so a later one compares as larger."""
 
 
+HIDDEN = "row-level security hides all tasks from it; as their owner, run `todo migrate --serving-role` with its name"
+
+
 class NotPermitted(Exception):
-    """The role in the database URL lacks a privilege. The message is PostgreSQL's, in one line."""
+    """The role in the database URL lacks a privilege. The message is one line, PostgreSQL's or ours."""
 
 
-def migrate(conninfo: str) -> None:
+def migrate(conninfo: str, serving_role: str | None = None) -> None:
     """Upgrades the schema to this code's revision. A newer schema is left alone. Safe to run concurrently.
 
-    Raises StorageUnavailable and NotPermitted.
+    In the same transaction, gives the serving roles, and this one with them, what serving needs. Raises
+    StorageUnavailable, NotPermitted and access.CannotServe.
     """
-    if needs_migration(revision(conninfo)):
+    before = revision(conninfo)
+    if before is not None and before < access.CLOSED_AT:
+        with _connection(conninfo) as connection:
+            access.refuse_to_shut_out(connection, serving_role)
+    if needs_migration(before):
         from alembic import command
         from sqlalchemy.exc import DBAPIError
 
+        config = alembic_config(conninfo)
+        config.attributes["serving_role"] = serving_role
         try:
-            command.upgrade(alembic_config(conninfo), "head")
+            with _translated():
+                command.upgrade(config, "head")
         except DBAPIError as failure:
             with _translated():
                 raise failure.orig or failure from None
+    elif serving_role is not None:
+        with _connection(conninfo) as connection, connection.transaction():
+            access.admit(connection, serving_role)
 
 
 def wait_until_available(conninfo: str, seconds: float) -> None:
@@ -61,11 +76,19 @@ def wait_until_available(conninfo: str, seconds: float) -> None:
 def revision(conninfo: str) -> str | None:
     """The revision of the database; None if it was never migrated. Raises StorageUnavailable and NotPermitted."""
     with _connection(conninfo) as connection:
+        if access.is_hidden(connection):
+            raise NotPermitted(HIDDEN)
         found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
         if found is None or found[0] is None:
             return None
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return str(row[0]) if row else None
+
+
+def survey(conninfo: str) -> access.Access:
+    """Which roles reach the tasks. Raises StorageUnavailable and NotPermitted."""
+    with _connection(conninfo) as connection:
+        return access.survey(connection)
 
 
 def server(conninfo: str) -> str:

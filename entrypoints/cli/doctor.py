@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
 from adapters.better_auth.identity import BetterAuthIdentityProvider, sign
 from adapters.better_auth.jwks import JwksClient
 from adapters.postgres import schema
+from adapters.postgres.access import PRIVILEGES, Access
 from domain.errors import IdentityUnavailable, NotAuthenticated, StorageUnavailable
 from domain.values import UserId
 from entrypoints import settings
@@ -64,10 +65,32 @@ def _database(configured: Settings, effective: Settings) -> Iterator[Check]:
     yield Check("database", True, f"{server}, connected in {milliseconds:.0f} ms")
     if not schema.needs_migration(revision):
         yield Check("schema", True, f"at revision {revision}")
+        yield _access(effective)
     elif configured.database_url is None:
         yield Check("schema", True, f"{_state(revision)}; `todo serve` will migrate it")
     else:
         yield Check("schema", False, f"{_state(revision)}: run `todo migrate`")
+
+
+def _access(effective: Settings) -> Check:
+    """Whether a role reaches the tasks that should not."""
+    found = schema.survey(effective.conninfo)
+    if not found.strangers:
+        return Check("access", True, f"{_reached_by(found)}")
+    strangers = "; ".join(f"{role} ({', '.join(privileges)})" for role, privileges in found.strangers.items())
+    revoke = f"REVOKE ALL ON {', '.join(PRIVILEGES)} FROM {', '.join(found.strangers)}"
+    return Check("access", False, f"other roles reach the tasks: {strangers}. Unless that is meant: {revoke}")
+
+
+def _reached_by(found: Access) -> str:
+    serving = f"the serving {_named('role', found.serving)}" if found.serving else ""
+    administrators = _named("administrator", found.administrators) if found.administrators else ""
+    others = " and ".join(filter(None, [serving, administrators]))
+    return f"besides the owner of the tables, {others or 'nobody'} can reach the tasks"
+
+
+def _named(kind: str, roles: Sequence[str]) -> str:
+    return f"{kind}{'s' * (len(roles) > 1)} {', '.join(roles)}"
 
 
 def _state(revision: str | None) -> str:

@@ -61,8 +61,16 @@ def migrate(
     wait: Annotated[
         int, typer.Option(metavar="SECONDS", help="How long to retry while the database is unavailable.", min=0)
     ] = 0,
+    serving_role: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Role of the database that `todo serve` uses: grant it what it needs."),
+    ] = None,
 ) -> None:
-    """Upgrade the database schema. Safe to run concurrently."""
+    """Upgrade the database schema. Safe to run concurrently.
+
+    With --serving-role, also grants that role what serving needs, and nothing else:
+    row-level security hides all tasks from every role but the one that owns the tables.
+    """
     from adapters.postgres import schema
     from entrypoints import settings
     from entrypoints.cli import zero_config
@@ -72,12 +80,14 @@ def migrate(
     with zero_config.with_database(configured) as effective:
         schema.wait_until_available(effective.conninfo, wait)
         before = schema.revision(effective.conninfo)
-        schema.migrate(effective.conninfo)
+        schema.migrate(effective.conninfo, serving_role)
         after = schema.revision(effective.conninfo)
     if before == after:
         typer.echo(f"The schema is up to date, at revision {after}.")
     else:
         typer.echo(f"Migrated the schema from {before or 'an empty database'} to revision {after}.")
+    if serving_role is not None:
+        typer.echo(f"{serving_role} may serve: it reads and changes tasks, and nothing else.")
 
 
 def _seconds(text: str) -> int:
@@ -171,6 +181,7 @@ def _exit_on(*signals: signal.Signals, code: int) -> None:
 
 def _message(failure: Exception) -> str | None:
     """What is wrong, and what to do about it; None for an unexpected failure."""
+    from adapters.postgres.access import CannotServe
     from adapters.postgres.schema import NotPermitted
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.cli.local_postgres import CannotStart
@@ -181,7 +192,7 @@ def _message(failure: Exception) -> str | None:
     match failure:
         case InvalidSettings():
             return f"Invalid or missing settings (from the environment or .env):\n{failure}"
-        case CannotListen() | CannotStart() | NoDatabase() | NotMigrated():
+        case CannotListen() | CannotServe() | CannotStart() | NoDatabase() | NotMigrated():
             return str(failure)
         case InvalidValue():
             return f"{failure.field} {failure}"

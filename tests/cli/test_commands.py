@@ -11,6 +11,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from typer.testing import CliRunner
 
+from adapters.better_auth.identity import ExpectedClaims, sign
+from domain.values import UserId
 from entrypoints.cli.main import app
 from tests.cli.conftest import Serving, Todo
 from tests.databases import fresh_database, url
@@ -58,7 +60,7 @@ def test_the_openapi_document_is_printed_without_settings_or_database(todo: Todo
     assert list(todo.folder.iterdir()) == []
 
 
-CHECKS = ("version", "settings", "database", "schema", "secret")
+CHECKS = ("version", "settings", "database", "schema", "access", "secret")
 
 
 def test_the_doctor_passes_without_configuration(beside: tuple[Todo, Serving]) -> None:
@@ -129,8 +131,44 @@ def test_a_role_without_privileges_is_one_clear_line(todo: Todo, database: str, 
     refused = todo.run(*command, **settings)
     assert refused.returncode == 1
     [message] = [line for line in (refused.stdout + refused.stderr).splitlines() if "role" in line]
-    assert "lacks privileges: permission denied for table alembic_version" in message
+    assert "lacks privileges: row-level security hides all tasks from it; as their owner, run `todo migrate" in message
     assert "Traceback" not in refused.stderr
+
+
+def test_a_role_is_made_to_serve_and_others_that_reach_the_tasks_are_found(
+    todo: Todo, server: str, weak: str, worker_id: str
+) -> None:
+    with fresh_database(server, f"todo_roles_{worker_id}") as conninfo:
+        owner = {"DATABASE_URL": url(conninfo), "BETTER_AUTH_SECRET": SECRET}
+        serving = {**owner, "DATABASE_URL": url(make_conninfo(conninfo, user=weak))}
+        todo.run("migrate", **owner)
+        with psycopg.connect(conninfo) as connection:
+            names = sql.Identifier(weak)
+            connection.execute(sql.SQL("GRANT ALL ON tasks, task_creations, alembic_version TO {}").format(names))
+        refused = todo.run("serve", "--port", "0", **serving)
+        hidden = "the role in DATABASE_URL lacks privileges: row-level security hides all tasks from it;"
+        assert (refused.returncode, refused.stderr[1:].startswith(hidden[1:])) == (1, True)
+        assert f"FAIL  database  {hidden}" in todo.run("doctor", **serving).stdout
+        found = todo.run("doctor", **owner).stdout
+        assert f"FAIL  access    other roles reach the tasks: {weak} (REFERENCES, TRIGGER, TRUNCATE)" in found
+        assert f"REVOKE ALL ON tasks, task_creations, alembic_version FROM {weak}" in found
+        with psycopg.connect(conninfo) as connection:
+            connection.execute(sql.SQL("REVOKE ALL ON tasks, task_creations, alembic_version FROM {}").format(names))
+        for _ in range(2):
+            migrated = todo.run("migrate", "--serving-role", weak, **owner)
+            assert migrated.stdout.endswith(f"{weak} may serve: it reads and changes tasks, and nothing else.\n")
+        for role in (owner, serving):
+            line = f"ok    access    besides the owner of the tables, the serving role {weak}"
+            assert line in todo.run("doctor", **role).stdout
+        with todo.serve(**serving) as running:
+            client = running.client(sign(UserId("alice"), SECRET, ExpectedClaims(), seconds=600))
+            created = client.post("/api/tasks", json={"title": "Buy milk"}, headers={"Idempotency-Key": "k"})
+            assert (created.status_code, client.get("/api/tasks").json()) == (201, [created.json()])
+        absent = todo.run("migrate", "--serving-role", "nobody", **owner)
+        assert (absent.returncode, len(absent.stderr.splitlines())) == (1, 1)
+        assert absent.stderr.startswith("There is no role nobody: create it first")
+        with psycopg.connect(conninfo) as connection:
+            connection.execute(sql.SQL("DROP OWNED BY {}").format(names))
 
 
 def test_a_role_that_may_not_create_tables_is_one_clear_line(todo: Todo, server: str, weak: str) -> None:

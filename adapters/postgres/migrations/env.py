@@ -6,7 +6,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from adapters.postgres import tables  # noqa: F401  (fills the metadata)
+from adapters.postgres import (
+    access,
+    tables,  # noqa: F401  (fills the metadata)
+)
 from adapters.postgres.url import CONNECT_SECONDS
 
 LOCK = 0x746F646F  # "todo"; any number will do, as long as every version of this project takes the same
@@ -22,3 +25,5 @@ with engine.connect() as connection:
     with context.begin_transaction():
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         context.run_migrations()
+        driver: psycopg.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
+        access.admit(driver, context.config.attributes.get("serving_role"))

@@ -1,0 +1,176 @@
+"""Which roles reach our tables: the owner's, those that serve, and any other that should not.
+
+Row-level security is enabled on every table and forced on none (migration 0003): the owner's role is not affected, and
+any other sees rows only by a policy. Neon's Data API, Supabase and default privileges grant whole schemas to strangers.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+VERSION_TABLE = "alembic_version"
+CLOSED_AT = "0003"
+"""The revision from which on row-level security is enabled."""
+
+PRIVILEGES: Mapping[str, Sequence[str]] = {
+    "tasks": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    "task_creations": ("SELECT", "INSERT", "UPDATE", "DELETE"),
+    VERSION_TABLE: ("SELECT",),
+}
+"""What a serving role may do with each table."""
+
+POLICY = "todo_serving"
+"""Name of each table's policy for the serving roles."""
+
+_SERVING = "SELECT DISTINCT rolname FROM pg_policy JOIN pg_roles ON pg_roles.oid = ANY (polroles) WHERE polname = %s"
+
+_REACHING = """
+SELECT rolname, privilege, relname, administrator
+FROM pg_class
+CROSS JOIN pg_roles
+CROSS JOIN unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege
+CROSS JOIN LATERAL (
+    SELECT rolsuper OR pg_has_role(pg_roles.oid, relowner, 'MEMBER') OR rolbypassrls AND (
+        pg_has_role(pg_roles.oid, 'pg_read_all_data', 'MEMBER')
+        OR pg_has_role(pg_roles.oid, 'pg_write_all_data', 'MEMBER')
+    ) AS administrator
+) AS kind
+WHERE pg_class.oid = ANY (SELECT to_regclass(name) FROM unnest(%s::text[]) AS name)
+    AND rolname !~ '^pg_' AND rolname <> current_user AND pg_roles.oid <> relowner
+    AND CASE WHEN privilege IN ('DELETE', 'TRUNCATE', 'TRIGGER')
+        THEN has_table_privilege(pg_roles.oid, pg_class.oid, privilege)
+        ELSE has_any_column_privilege(pg_roles.oid, pg_class.oid, privilege) END
+    AND (
+        NOT relrowsecurity OR rolbypassrls OR administrator
+        OR privilege IN ('TRUNCATE', 'REFERENCES', 'TRIGGER')
+        OR EXISTS (
+            SELECT FROM pg_policy CROSS JOIN unnest(polroles) AS role
+            WHERE polrelid = pg_class.oid AND polpermissive AND (role = 0 OR pg_has_role(pg_roles.oid, role, 'MEMBER'))
+                AND polcmd IN ('*', translate(left(privilege, 1), 'SIUD', 'rawd')::"char")
+        )
+    )
+ORDER BY rolname
+"""
+"""Roles that reach rows: by a policy, or around row-level security, which does not cover three of the privileges."""
+
+_HIDDEN = """
+SELECT row_security_active(pg_class.oid) AND NOT EXISTS (
+    SELECT FROM pg_policy CROSS JOIN unnest(polroles) AS role
+    WHERE polrelid = pg_class.oid AND (role = 0 OR pg_has_role(role, 'MEMBER'))
+)
+FROM pg_class WHERE oid = to_regclass('tasks')
+"""
+
+_SHUT_OUT = """
+SELECT rolname FROM pg_roles JOIN pg_class ON pg_class.oid = to_regclass('tasks')
+WHERE rolcanlogin AND NOT rolsuper AND NOT rolbypassrls AND NOT pg_has_role(pg_roles.oid, relowner, 'USAGE')
+    AND NOT pg_has_role(pg_roles.oid, 'pg_read_all_data', 'MEMBER')
+    AND has_table_privilege(pg_roles.oid, pg_class.oid, 'SELECT')
+    AND NOT EXISTS (
+        SELECT FROM pg_roles AS serving
+        WHERE serving.rolname = %s AND pg_has_role(pg_roles.oid, serving.oid, 'MEMBER')
+    )
+ORDER BY rolname
+"""
+
+
+class CannotServe(Exception):
+    """The role cannot be made a serving role, or others would lose access; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Roles that reach rows of our tables, other than the owner's and the current one."""
+
+    serving: Sequence[str]
+    administrators: Sequence[str]
+    """By powers over the whole server, or membership in the owner's role."""
+    strangers: Mapping[str, Sequence[str]]
+    """All others, with their privileges."""
+
+
+def survey(connection: psycopg.Connection) -> Access:
+    serving = _serving(connection)
+    administrators: set[str] = set()
+    strangers: defaultdict[str, set[str]] = defaultdict(set)
+    for role, privilege, table, administrator in connection.execute(_REACHING, [[*PRIVILEGES]]):
+        if administrator:
+            administrators.add(role)
+        elif role not in serving or privilege not in PRIVILEGES[table]:
+            strangers[role].add(privilege)
+    return Access(serving, sorted(administrators), {role: sorted(found) for role, found in strangers.items()})
+
+
+def is_hidden(connection: psycopg.Connection) -> bool:
+    """Whether row-level security hides every task from the current role."""
+    row = connection.execute(_HIDDEN).fetchone()
+    return bool(row and row[0])
+
+
+def refuse_to_shut_out(connection: psycopg.Connection, serving: str | None) -> None:
+    """Before row-level security is enabled: raises CannotServe if a role that can log in reads tasks now, by a grant,
+    and would then see none."""
+    roles = [role for [role] in connection.execute(_SHUT_OUT, [serving])]
+    if roles:
+        raise CannotServe(
+            f"Row-level security will hide all tasks from {', '.join(roles)}. If it is the role that serves, run "
+            f"`todo migrate --serving-role {roles[0]}`; otherwise revoke its privileges on tasks first."
+        )
+
+
+def admit(connection: psycopg.Connection, role: str | None = None) -> None:
+    """Gives the serving roles, and this one with them, what serving needs and nothing else: grants, and a policy of
+    each table. Repeatable. The current role must own the tables. Raises CannotServe."""
+    if role is not None:
+        _require_other_role(connection, role)
+    roles = sorted({*_serving(connection), *([role] if role else [])})
+    if not roles:
+        return
+    names = sql.SQL(", ").join(map(sql.Identifier, roles))
+    for missing in _schema_without_usage(connection, roles):
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(missing), names))
+    connection.execute(sql.SQL("GRANT USAGE ON SEQUENCE tasks_id_seq TO {}").format(names))
+    for table, privileges in PRIVILEGES.items():
+        granted, on = sql.SQL(", ").join(map(sql.SQL, privileges)), sql.Identifier(table)
+        connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(granted, on, names))
+        if _admitted(connection, table) != roles:  # it locks the table
+            connection.execute(sql.SQL("DROP POLICY IF EXISTS {} ON {}").format(sql.Identifier(POLICY), on))
+            connection.execute(
+                sql.SQL("CREATE POLICY {} ON {} TO {} USING (true)").format(sql.Identifier(POLICY), on, names)
+            )
+
+
+def _serving(connection: psycopg.Connection) -> Sequence[str]:
+    return [role for [role] in connection.execute(f"{_SERVING} ORDER BY 1".encode(), [POLICY])]
+
+
+def _admitted(connection: psycopg.Connection, table: str) -> Sequence[str]:
+    query = f"{_SERVING} AND polrelid = to_regclass(%s) ORDER BY 1".encode()
+    return [role for [role] in connection.execute(query, [POLICY, table])]
+
+
+def _schema_without_usage(connection: psycopg.Connection, roles: Sequence[str]) -> Sequence[str]:
+    query = """
+        SELECT nspname FROM pg_namespace JOIN pg_class ON relnamespace = pg_namespace.oid
+        WHERE pg_class.oid = to_regclass('tasks')
+            AND EXISTS (SELECT FROM unnest(%s::text[]) AS role WHERE NOT has_schema_privilege(role, nspname, 'USAGE'))
+    """
+    return [schema for [schema] in connection.execute(query, [[*roles]])]
+
+
+def _require_other_role(connection: psycopg.Connection, role: str) -> None:
+    found = connection.execute(
+        "SELECT rolsuper OR rolbypassrls, pg_roles.oid = relowner "
+        "FROM pg_roles, pg_class WHERE rolname = %s AND pg_class.oid = to_regclass('tasks')",
+        [role],
+    ).fetchone()
+    if found is None:
+        raise CannotServe(f"There is no role {role}: create it first, with CREATE ROLE {role} LOGIN PASSWORD '...'.")
+    unrestricted, owner = found
+    if owner:
+        raise CannotServe(f"{role} owns the tables: it can serve without any grant.")
+    if unrestricted:
+        raise CannotServe(f"{role} bypasses row-level security: name a role that does not.")
