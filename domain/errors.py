@@ -32,6 +32,10 @@ class WrongCredentialType(NotAuthenticated):
     """The credentials are of another kind than the one accepted here; the message says what to send instead."""
 
 
+class AnonymousCaller(WrongCredentialType):
+    """The credentials are valid, and belong to a visitor who is not signed in."""
+
+
 class IdentityUnavailable(DomainError):
     """Credentials cannot be verified at the moment; the same call may succeed later."""
 

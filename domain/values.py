@@ -50,11 +50,27 @@ class Description(Text):
 
 
 class UserId(Text):
-    """A user's id exactly as the identity provider spells it: every character and its case counts."""
+    """A user's id exactly as the identity provider spells it: every character and its case counts.
+
+    An id of another provider than the usual one is the pair of provider and id, so two providers never share a user: no
+    id contains the separator.
+    """
 
     __slots__ = ()
     FIELD = "user_id"
     SHORTEST, LONGEST = 1, 255
+    SEPARATOR: ClassVar[str] = "\x1f"
+
+    def __new__(cls, spelled: str, provider: str | None = None) -> Self:
+        if cls.SEPARATOR in spelled:
+            raise InvalidValue(cls.FIELD, "must not contain U+001F")
+        user_id = super().__new__(cls, spelled)
+        return user_id if provider is None else super().__new__(cls, f"{provider}{cls.SEPARATOR}{spelled}")
+
+
+def as_spelled(user_id: str) -> str:
+    """The user's id as the identity provider spells it, and as the user's own frontend knows it."""
+    return user_id.rpartition(UserId.SEPARATOR)[2]
 
 
 class TaskId(int):

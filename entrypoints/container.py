@@ -1,5 +1,6 @@
 """Composition root: the only place that chooses the adapter of each port."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -15,8 +16,12 @@ from application.todo_list import TodoList
 from entrypoints.settings import Settings
 
 
-def _jwks_client(url: str | None) -> JwksClient | None:
-    return None if url is None else JwksClient(url)
+def _jwks_client(urls: Sequence[str]) -> JwksClient | None:
+    return JwksClient(*urls) if urls else None
+
+
+def _jwks_clients(urls: Mapping[str, Sequence[str]]) -> Mapping[str, JwksClient]:
+    return {issuer: JwksClient(*places) for issuer, places in urls.items()}
 
 
 class Container(DeclarativeContainer):
@@ -35,6 +40,13 @@ class Container(DeclarativeContainer):
     ping = database.provided.ping.call()
 
     tasks = Singleton(PostgresTaskRepository, database)
-    jwks = Singleton(_jwks_client, settings.provided.jwks_url)
-    identity = Singleton(BetterAuthIdentityProvider, settings.provided.secrets, settings.provided.expected_claims, jwks)
+    jwks = Singleton(_jwks_client, settings.provided.jwks_urls)
+    jwks_of_others = Singleton(_jwks_clients, settings.provided.other_issuers)
+    identity = Singleton(
+        BetterAuthIdentityProvider,
+        settings.provided.secrets,
+        settings.provided.expected_claims,
+        jwks,
+        others=jwks_of_others,
+    )
     todo_list = Factory(TodoList, tasks=tasks, now=now)

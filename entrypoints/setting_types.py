@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 
+_HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+")  # lower case already; the latter is an IPv6 address
+_VISIBLE = re.compile(r"[!-~]+")
+
 
 def origin(url: str) -> str:
     """The origin of a URL as browsers serialise it: lower case, no default port, no path (RFC 6454 section 6.2).
@@ -20,9 +23,22 @@ def origin(url: str) -> str:
         raise ValueError("must be a URL like https://app.example.com") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be a URL that begins with https:// or http://")
+    if "@" in parts.netloc:
+        raise ValueError("must not contain a user name or a password")
+    if parts.fragment or not _HOST.fullmatch(parts.hostname) or not _VISIBLE.fullmatch(url):
+        raise ValueError(
+            "must be a URL like https://app.example.com, without blanks, wildcards or a fragment, "
+            "and with an international domain name in its form `xn--...`"
+        )
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = {"http": 80, "https": 443}[parts.scheme]
     return f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, default) else "")
+
+
+def is_neon_auth(url: str) -> bool:
+    """Whether this is the address of a Neon Auth, whose host serves no pages."""
+    host = urlsplit(url).hostname or ""
+    return ".neonauth." in host and host.endswith(".neon.tech")
 
 
 def _http_url(url: str) -> str:
@@ -30,13 +46,16 @@ def _http_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _cors_origin(url: str) -> str:
-    if url == "*":
-        raise ValueError(
-            "`*` is refused, because browsers reject it for requests with credentials: "
-            "list the origins of your pages, like https://app.example.com"
-        )
-    return origin(url)
+def _base_url(url: str) -> str:
+    if "?" in url:
+        raise ValueError("must not contain a query")
+    return _http_url(url)
+
+
+def _neon_auth_base_url(url: str) -> str:
+    if not urlsplit(_base_url(url)).path.strip("/"):
+        raise ValueError("must be the whole address with its path, as Neon's console shows it")
+    return _base_url(url)
 
 
 def _content(file: Any) -> SecretStr:
@@ -65,7 +84,8 @@ def whole_number(lowest: int, highest: int) -> BeforeValidator:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-CorsOrigin = Annotated[str, AfterValidator(_cors_origin)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+NeonAuthBaseUrl = Annotated[str, AfterValidator(_neon_auth_base_url)]
 
 ContentOfFile = Annotated[SecretStr, BeforeValidator(_content)]
 """Set to a path; its value is what the file holds, without whitespace around it."""

@@ -14,12 +14,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.better_auth.identity import ExpectedClaims, checked_secret
 from adapters.postgres.url import conninfo
+from entrypoints.cors_origins import cors_origin, pattern
 from entrypoints.setting_types import (
     ANY_CASE,
     COMMA_SEPARATED,
+    BaseUrl,
     ContentOfFile,
-    CorsOrigin,
     HttpUrl,
+    NeonAuthBaseUrl,
+    is_neon_auth,
     origin,
     whole_number,
 )
@@ -28,6 +31,14 @@ _INVALID = object()  # stands for a setting that failed its own validation and i
 
 _OTHERS = {"BETTER_AUTH_SECRETS", "LOGLEVEL"}
 """Names one edit away from ours that mean something else: to Better Auth itself, and to many programs."""
+
+
+NO_PAGE = (
+    "no page may call the API from a browser: set CORS_ORIGINS to the origins of yours, like https://app.example.com"
+)
+
+
+WELL_KNOWN = ".well-known/jwks.json"
 
 
 class InvalidSettings(Exception):
@@ -53,6 +64,13 @@ def _secrets(secrets: list[SecretStr]) -> list[SecretStr]:
     return secrets
 
 
+def _distinct(urls: list[str]) -> list[str]:
+    """Issuers are told apart by their origin, which their tokens name."""
+    if len({origin(url) for url in urls}) < len(urls):
+        raise ValueError("has two addresses with one origin, whose tokens could not be told apart")
+    return urls
+
+
 class Settings(BaseSettings):
     """Each field is read from the environment variable of the same name in upper case; `.env.example` explains them."""
 
@@ -65,7 +83,9 @@ class Settings(BaseSettings):
     database_connections: Annotated[int, whole_number(1, 90)] = 8
     database_prepared_statements: bool | None = None
 
-    better_auth_url: HttpUrl | None = None
+    better_auth_url: Annotated[list[BaseUrl], NoDecode, COMMA_SEPARATED, AfterValidator(_distinct)] = []
+    better_auth_primary_url: BaseUrl | None = Field(default=None, validate_default=True)
+    neon_auth_base_url: NeonAuthBaseUrl | None = None
     better_auth_issuer: str | None = None
     better_auth_audience: str | None = None
     better_auth_jwks_url: HttpUrl | None = None
@@ -74,7 +94,7 @@ class Settings(BaseSettings):
         default=[], validate_default=True
     )
 
-    cors_origins: Annotated[list[CorsOrigin] | None, NoDecode, COMMA_SEPARATED] = None
+    cors_origins: Annotated[list[Annotated[str, AfterValidator(cors_origin)]] | None, NoDecode, COMMA_SEPARATED] = None
     complete_toggles: bool = False
 
     metrics_port: Annotated[int, whole_number(0, 65535)] | None = None
@@ -95,11 +115,38 @@ class Settings(BaseSettings):
             raise ValueError(f"must not be set together with {file.upper()}")
         return content.get_secret_value()
 
+    @field_validator("better_auth_primary_url")
+    @classmethod
+    def _require_a_primary_of_several(cls, primary: str | None, others: ValidationInfo) -> str | None:
+        urls = others.data.get("better_auth_url", [])
+        if (len(urls) > 1 and primary not in urls) or (primary and primary not in urls):
+            raise ValueError(
+                "must be one of the addresses in BETTER_AUTH_URL: the issuer whose users keep their IDs. "
+                "The IDs of all other users are stored with their issuer"
+            )
+        return primary
+
+    @field_validator("neon_auth_base_url")
+    @classmethod
+    def _refuse_a_second_address(cls, base: str | None, others: ValidationInfo) -> str | None:
+        """Neon's integration may set it beside an address that was there before: a new issuer by accident."""
+        if base and others.data.get("better_auth_url", []) not in ([], [base]):
+            raise ValueError("must not be set beside BETTER_AUTH_URL: list both addresses there if both are meant")
+        return base
+
+    @field_validator("better_auth_issuer", "better_auth_audience", "better_auth_jwks_url")
+    @classmethod
+    def _refuse_for_several(cls, value: str | None, others: ValidationInfo) -> str | None:
+        if value and len(others.data.get("better_auth_url", [])) > 1:
+            raise ValueError("cannot be set with several addresses in BETTER_AUTH_URL: each has its own")
+        return value
+
     @field_validator("better_auth_jwks_url")
     @classmethod
     def _require_claims_for_jwks(cls, jwks_url: str | None, others: ValidationInfo) -> str | None:
         known = others.data.get
-        claims = known("better_auth_url", _INVALID) or (known("better_auth_issuer") and known("better_auth_audience"))
+        address = known("better_auth_url", _INVALID) or known("neon_auth_base_url", _INVALID)
+        claims = address or (known("better_auth_issuer") and known("better_auth_audience"))
         if jwks_url and not claims:
             raise ValueError("also needs BETTER_AUTH_URL (or both BETTER_AUTH_ISSUER and BETTER_AUTH_AUDIENCE)")
         return jwks_url
@@ -107,7 +154,7 @@ class Settings(BaseSettings):
     @field_validator("better_auth_secret")
     @classmethod
     def _require_a_key_source(cls, secrets: list[SecretStr], others: ValidationInfo) -> list[SecretStr]:
-        sources = ("better_auth_url", "better_auth_jwks_url", "better_auth_secret_file")
+        sources = ("better_auth_url", "neon_auth_base_url", "better_auth_jwks_url", "better_auth_secret_file")
         has_database = others.data.get("database_url") is not None
         if has_database and not secrets and not any(others.data.get(source, _INVALID) for source in sources):
             raise ValueError("must be set, or BETTER_AUTH_URL: without either, no token can be verified")
@@ -123,17 +170,30 @@ class Settings(BaseSettings):
         return conninfo(self.database_url.get_secret_value())
 
     @property
-    def jwks_url(self) -> str | None:
-        """URL of the JWKS. By default below the path of BETTER_AUTH_URL, or below /api/auth if that has no path."""
-        if self.better_auth_url is None or self.better_auth_jwks_url:
-            return self.better_auth_jwks_url
-        path = urlsplit(self.better_auth_url).path.strip("/")
-        return self.better_auth_url + ("/jwks" if path else "/api/auth/jwks")
+    def issuer_urls(self) -> list[str]:
+        """Addresses of all issuers, the primary one first."""
+        if self.neon_auth_base_url:
+            return [self.neon_auth_base_url]
+        return sorted(self.better_auth_url, key=lambda url: url != self.better_auth_primary_url)
+
+    @property
+    def jwks_urls(self) -> list[str]:
+        """Where the JWKS of the primary issuer may be. Empty if there is no issuer."""
+        if self.better_auth_jwks_url:
+            return [self.better_auth_jwks_url]
+        if self.neon_auth_base_url:
+            return [f"{self.neon_auth_base_url}/{WELL_KNOWN}"]
+        return [place for url in self.issuer_urls[:1] for place in _jwks_urls(url)]
+
+    @property
+    def other_issuers(self) -> dict[str, list[str]]:
+        """Where the JWKS of each further issuer may be, by the issuer's origin."""
+        return {origin(url): _jwks_urls(url) for url in self.issuer_urls[1:]}
 
     @property
     def expected_claims(self) -> ExpectedClaims:
-        """By default issuer and audience are the origin of BETTER_AUTH_URL, which is also Better Auth's default."""
-        default = self.better_auth_url and origin(self.better_auth_url)
+        """Of the primary issuer. By default its origin is issuer and audience, which is also Better Auth's default."""
+        default = origin(self.issuer_urls[0]) if self.issuer_urls else None
         return ExpectedClaims(
             issuer=self.better_auth_issuer or default,
             audience=self.better_auth_audience or default,
@@ -146,10 +206,30 @@ class Settings(BaseSettings):
 
     @property
     def origins(self) -> list[str]:
-        """Origins whose pages may call the API from a browser (CORS)."""
+        """Origins whose pages may call the API from a browser (CORS), without the patterns. By default those of the
+        issuers, except for Neon Auth, whose host serves no pages."""
         if self.cors_origins is not None:
-            return self.cors_origins
-        return [origin(self.better_auth_url)] if self.better_auth_url else []
+            return [each for each in self.cors_origins if "*" not in each]
+        return [origin(url) for url in self.issuer_urls if not self.neon_auth_base_url and not is_neon_auth(url)]
+
+    @property
+    def origin_pattern(self) -> str | None:
+        """A regular expression for further origins."""
+        return pattern(self.cors_origins or [])
+
+    @property
+    def admits_no_page(self) -> bool:
+        """Whether users sign in on pages that this server does not know of."""
+        return bool(self.issuer_urls) and not self.origins and not self.origin_pattern
+
+
+def _jwks_urls(issuer_url: str) -> list[str]:
+    """Better Auth serves its JWKS below its base path, which is /api/auth unless it is configured, and calls it `jwks`
+    unless `jwksPath` is configured; Neon Auth does."""
+    if not urlsplit(issuer_url).path.strip("/"):
+        return [f"{issuer_url}/api/auth/jwks"]
+    places = [f"{issuer_url}/jwks", f"{issuer_url}/{WELL_KNOWN}"]
+    return places[::-1] if is_neon_auth(issuer_url) else places
 
 
 def load() -> Settings:

@@ -20,6 +20,7 @@ async def test_every_provider_can_be_built_and_used(database: str, pool: Pool) -
         "ping",
         "tasks",
         "jwks",
+        "jwks_of_others",
         "identity",
         "todo_list",
     }

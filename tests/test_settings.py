@@ -6,6 +6,8 @@ from psycopg.conninfo import conninfo_to_dict
 from entrypoints.setting_types import origin
 from entrypoints.settings import InvalidSettings, Settings, load
 
+NEON_ORIGIN = "https://ep-cool-leaf-a1b2c3d4.neonauth.c-2.eu-central-1.aws.neon.tech"
+NEON_AUTH = f"{NEON_ORIGIN}/neondb/auth"
 SECRET = "a secret of at least thirty-two bytes"
 DATABASE = "postgres://me:p%40ss@ep-x-pooler.eu-central-1.aws.neon.tech/app?sslmode=require&channel_binding=require"
 
@@ -169,16 +171,119 @@ def test_a_database_url_may_name_several_hosts(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_jwks_url_is_derived_from_better_auth_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load().jwks_url is None
+    assert load().jwks_urls == []
     for url, expected in (
-        ("https://app.example.com", "https://app.example.com/api/auth/jwks"),
-        ("https://app.example.com/", "https://app.example.com/api/auth/jwks"),
-        ("https://app.example.com/auth", "https://app.example.com/auth/jwks"),
+        ("https://app.example.com", ["https://app.example.com/api/auth/jwks"]),
+        ("https://app.example.com/", ["https://app.example.com/api/auth/jwks"]),
+        (
+            "https://app.example.com/auth",
+            ["https://app.example.com/auth/jwks", "https://app.example.com/auth/.well-known/jwks.json"],
+        ),
+        (NEON_AUTH, [f"{NEON_AUTH}/.well-known/jwks.json", f"{NEON_AUTH}/jwks"]),
     ):
         set_all(monkeypatch, BETTER_AUTH_URL=url)
-        assert load().jwks_url == expected
+        assert load().jwks_urls == expected
     set_all(monkeypatch, BETTER_AUTH_JWKS_URL="http://auth:3000/api/auth/jwks")
-    assert load().jwks_url == "http://auth:3000/api/auth/jwks"
+    assert load().jwks_urls == ["http://auth:3000/api/auth/jwks"]
+
+
+def test_neon_auth_needs_one_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, DATABASE_URL=DATABASE, NEON_AUTH_BASE_URL=f"{NEON_AUTH}/")
+    loaded = load()
+    assert loaded.jwks_urls == [f"{NEON_AUTH}/.well-known/jwks.json"]
+    assert (loaded.expected_claims.issuer, loaded.expected_claims.audience) == (NEON_ORIGIN, NEON_ORIGIN)
+    assert loaded.origins == []
+    assert loaded.admits_no_page
+    set_all(monkeypatch, BETTER_AUTH_URL=NEON_AUTH)
+    assert load().jwks_urls == loaded.jwks_urls, "the same address twice is one issuer"
+    set_all(monkeypatch, CORS_ORIGINS="https://app.example.com")
+    assert not load().admits_no_page
+
+
+def test_the_host_of_neon_auth_is_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, BETTER_AUTH_URL=NEON_AUTH)
+    assert load().admits_no_page
+    set_all(monkeypatch, BETTER_AUTH_URL=f"{NEON_AUTH},https://app.example.com", BETTER_AUTH_PRIMARY_URL=NEON_AUTH)
+    assert load().origins == ["https://app.example.com"]
+
+
+def test_of_several_issuers_one_is_the_primary_one_in_whatever_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_all(monkeypatch, BETTER_AUTH_PRIMARY_URL="https://app.example.com/")
+    for urls in (f"https://app.example.com,{NEON_AUTH}/", f"{NEON_AUTH}, https://app.example.com/"):
+        set_all(monkeypatch, BETTER_AUTH_URL=urls)
+        loaded = load()
+        assert loaded.issuer_urls == ["https://app.example.com", NEON_AUTH]
+        assert loaded.expected_claims.issuer == "https://app.example.com"
+        assert loaded.jwks_urls == ["https://app.example.com/api/auth/jwks"]
+        assert loaded.other_issuers == {NEON_ORIGIN: [f"{NEON_AUTH}/.well-known/jwks.json", f"{NEON_AUTH}/jwks"]}
+
+
+TWO = f"https://app.example.com,{NEON_AUTH}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"BETTER_AUTH_URL": TWO}, "BETTER_AUTH_PRIMARY_URL: must be one of the addresses in BETTER_AUTH_URL: "),
+        (
+            {"BETTER_AUTH_URL": TWO, "BETTER_AUTH_PRIMARY_URL": "https://other.example"},
+            "BETTER_AUTH_PRIMARY_URL: must be one of the addresses in BETTER_AUTH_URL: ",
+        ),
+        ({"BETTER_AUTH_PRIMARY_URL": "https://app.example.com"}, "BETTER_AUTH_PRIMARY_URL: must be one of"),
+        (
+            {"BETTER_AUTH_URL": "https://a.example/x,https://A.example:443/y"},
+            "BETTER_AUTH_URL: has two addresses with one origin",
+        ),
+        (
+            {"BETTER_AUTH_URL": "https://app.example.com", "NEON_AUTH_BASE_URL": NEON_AUTH},
+            "NEON_AUTH_BASE_URL: must not be set beside BETTER_AUTH_URL",
+        ),
+        ({"NEON_AUTH_BASE_URL": NEON_ORIGIN}, "NEON_AUTH_BASE_URL: must be the whole address with its path"),
+        *(
+            (
+                {"BETTER_AUTH_URL": TWO, "BETTER_AUTH_PRIMARY_URL": NEON_AUTH, name: "https://x.example"},
+                f"{name}: cannot be set with several addresses",
+            )
+            for name in ("BETTER_AUTH_ISSUER", "BETTER_AUTH_AUDIENCE", "BETTER_AUTH_JWKS_URL")
+        ),
+    ],
+)
+def test_issuers_that_could_be_mixed_up_are_refused(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], message: str
+) -> None:
+    set_all(monkeypatch, **settings)
+    with pytest.raises(InvalidSettings) as wrong:
+        load()
+    [line] = str(wrong.value).splitlines()
+    assert line.startswith(message)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:pa55word@app.example.com",
+        "https://pa55word@app.example.com",
+        "https://app.example.com?pa55word",
+        "https://app.example.com/auth?x=pa55word",
+        "https://app.example.com#pa55word",
+        "https://app pa55word.example.com",
+        "https://app.example.com/pa55word x",
+        "https://*.pa55word.example",
+        "https://pa55wörd.example",
+        "https://pa55word.example\\evil.example",
+        "//pa55word.example",
+        "pa55word.example",
+        "ftp://pa55word.example",
+    ],
+)
+@pytest.mark.parametrize("name", ["BETTER_AUTH_URL", "NEON_AUTH_BASE_URL"])
+def test_an_address_that_is_not_a_plain_one_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    set_all(monkeypatch, **{name: url})
+    with pytest.raises(InvalidSettings, match=f"^{name}: ") as wrong:
+        load()
+    assert "pa55w" not in str(wrong.value)
 
 
 def test_a_jwks_url_alone_does_not_say_which_issuer_and_audience_to_expect(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ with the same secret, and have no `sub`.
 import re
 import time
 from base64 import urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from jwt.types import Options
 
 from adapters.better_auth.jwks import ALGORITHMS, JwksClient
 from application.ports import IdentityProvider
-from domain.errors import CredentialsExpired, InvalidValue, NotAuthenticated, WrongCredentialType
+from domain.errors import AnonymousCaller, CredentialsExpired, InvalidValue, NotAuthenticated, WrongCredentialType
 from domain.values import UserId
 
 MAX_TOKEN = 8 * 1024  # characters; decoding junk takes time in proportion to its length before it fails
@@ -29,6 +29,7 @@ _TYPES = {"jwt", "at+jwt"}
 _ASYMMETRIC = {name for names in ALGORITHMS.values() for name in names}
 _SESSION_TOKEN = re.compile(r"[A-Za-z0-9_-]{32}(\.[A-Za-z0-9+/=_%-]+)?")
 _SESSION_TOKEN_HINT = "This is a session token. Send the JWT from /api/auth/token instead."
+_ANONYMOUS_HINT = "This is the token of a visitor. Sign in, and send the token of the session."
 _OPTIONS: Options = {"verify_iss": False, "verify_aud": False, "require": ["exp", "sub"]}
 
 
@@ -54,11 +55,19 @@ class ExpectedClaims:
         return self.audience in (audience if isinstance(audience, list) else [audience])
 
 
+NO_OTHERS: Mapping[str, JwksClient] = {}
+_REQUIRED = frozenset({"iss", "aud"})  # of tokens that are signed with a key of a JWKS
+
+
 class BetterAuthIdentityProvider(IdentityProvider):
     """Accepts tokens signed with one of the secrets (HS256; the current secret first) or with a key of the JWKS.
 
     Verified tokens are remembered until they expire or the keys change: verifying costs a hundred times as much as a
     lookup. `max_remembered=0` switches that off.
+
+    `others`: further issuers by their origin, which is the `iss` and the `aud` of their tokens, each with its own keys.
+    A token is verified with the keys of the issuer that it names, and with no others; users of these issuers are pairs
+    of issuer and `sub`.
     """
 
     def __init__(
@@ -68,6 +77,7 @@ class BetterAuthIdentityProvider(IdentityProvider):
         jwks: JwksClient | None = None,
         now: Callable[[], float] = time.time,
         *,
+        others: Mapping[str, JwksClient] = NO_OTHERS,
         max_remembered: int = MAX_REMEMBERED,
     ) -> None:
         """Raises ValueError for an unusable secret."""
@@ -76,12 +86,13 @@ class BetterAuthIdentityProvider(IdentityProvider):
         self._secrets = [_symmetric_key(secret) for secret in secrets]
         self._jwks = jwks
         self._expected = expected
-        self._expected_with_jwks = replace(expected, required=frozenset({"iss", "aud"}))
+        self._others = others
+        self._key_sets = [*([jwks] if jwks else []), *others.values()]
         self._remembered = _RememberedTokens(now, max_remembered)
 
     async def identify(self, token: str) -> UserId:
-        if self._jwks:
-            self._jwks.refresh_if_stale()  # here too, or remembered tokens would hide that their key was withdrawn
+        for key_set in self._key_sets:
+            key_set.refresh_if_stale()  # here too, or remembered tokens would hide that their key was withdrawn
         user = self._remembered.user(token, self._key_version)
         if user is not None:
             self.remembered += 1
@@ -92,8 +103,8 @@ class BetterAuthIdentityProvider(IdentityProvider):
 
     @property
     def _key_version(self) -> int:
-        """Changes when the JWKS does. The secrets never change."""
-        return self._jwks.version if self._jwks else 0
+        """Changes when a JWKS does. The secrets never change."""
+        return sum(key_set.version for key_set in self._key_sets)
 
     async def _verify(self, token: str) -> UserId:
         if len(token) > MAX_TOKEN:
@@ -101,8 +112,9 @@ class BetterAuthIdentityProvider(IdentityProvider):
         if _SESSION_TOKEN.fullmatch(token):
             raise WrongCredentialType(_SESSION_TOKEN_HINT)
         try:
-            claims = await self._claims(token)
-            user = _user(claims)
+            issuer = self._other_issuer(token)
+            claims = await self._claims(token, issuer)
+            user = _user(claims, issuer)
         except jwt.ExpiredSignatureError:
             raise CredentialsExpired from None
         except (jwt.PyJWTError, InvalidValue):
@@ -110,9 +122,21 @@ class BetterAuthIdentityProvider(IdentityProvider):
         self._remembered.add(token, self._key_version, user, claims["exp"])
         return user
 
-    async def _claims(self, token: str) -> dict[str, Any]:
+    def _other_issuer(self, token: str) -> str | None:
+        """Which of the other issuers the token names, unverified. None for the usual one, and for a token without
+        `iss`: whether it must have one, and which, is checked with the signature."""
+        if not self._others:
+            return None
+        named = jwt.decode(token, options={"verify_signature": False}).get("iss", self._expected.issuer)
+        if named == self._expected.issuer:
+            return None
+        if not isinstance(named, str) or named not in self._others:
+            raise jwt.InvalidIssuerError  # before its key ID makes us fetch anything
+        return named
+
+    async def _claims(self, token: str, issuer: str | None) -> dict[str, Any]:
         header = jwt.get_unverified_header(token)
-        keys, expected = await self._candidates(header)
+        keys, expected = await self._candidates(header, issuer)
         for key in keys:
             try:
                 claims = jwt.decode(token, key, [key.algorithm_name], _OPTIONS, leeway=LEEWAY)
@@ -123,21 +147,25 @@ class BetterAuthIdentityProvider(IdentityProvider):
             return claims
         raise jwt.InvalidSignatureError
 
-    async def _candidates(self, header: dict[str, Any]) -> tuple[Sequence[jwt.PyJWK], ExpectedClaims]:
+    async def _candidates(
+        self, header: dict[str, Any], issuer: str | None
+    ) -> tuple[Sequence[jwt.PyJWK], ExpectedClaims]:
         """The keys that may have signed the token, and the claims expected with them.
 
         Each key verifies by its own algorithm only, whatever the header says: a public key is never used as a secret,
         nor a secret as a public key (RFC 8725 section 2.1).
         """
         algorithm, kid = str(header.get("alg")), header.get("kid")
+        expected = ExpectedClaims(issuer, issuer) if issuer else self._expected
+        key_set = self._others[issuer] if issuer else self._jwks
         if str(header.get("typ", "jwt")).lower() not in _TYPES:
-            return (), self._expected
+            return (), expected
         if algorithm == "HS256":
-            return self._secrets, self._expected
-        if self._jwks and algorithm in _ASYMMETRIC and kid:
-            keys = await self._jwks.find(kid)
-            return [key for key in keys if key.algorithm_name == algorithm], self._expected_with_jwks
-        return (), self._expected
+            return () if issuer else self._secrets, expected
+        if key_set and algorithm in _ASYMMETRIC and kid:
+            keys = await key_set.find(kid)
+            return [key for key in keys if key.algorithm_name == algorithm], replace(expected, required=_REQUIRED)
+        return (), expected
 
 
 class _RememberedTokens:
@@ -170,10 +198,12 @@ class _RememberedTokens:
             self._users.clear()
 
 
-def _user(claims: dict[str, Any]) -> UserId:
+def _user(claims: dict[str, Any], issuer: str | None) -> UserId:
+    if claims.get("role") == "anonymous":  # Neon Auth gives such tokens to every visitor
+        raise AnonymousCaller(_ANONYMOUS_HINT)
     if type(claims["exp"]) not in (int, float):  # NumericDate (RFC 7519 section 2); PyJWT also accepts a string
         raise jwt.InvalidTokenError
-    return UserId(claims["sub"])
+    return UserId(claims["sub"], issuer)
 
 
 def _symmetric_key(secret: str) -> jwt.PyJWK:

@@ -9,6 +9,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 import httpx2
 import jwt
@@ -40,13 +41,17 @@ class _InvalidKeySet(Exception):
     """The response is not a usable JWKS."""
 
 
+_FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, TimeoutError, ValueError, _InvalidKeySet)
+"""Of one fetch."""
+
+
 class JwksClient:
-    """Caches the key set at one URL. All times are in seconds."""
+    """Caches the key set at one URL: the first of several that responds with one, tried in order. All times are in
+    seconds."""
 
     def __init__(
         self,
-        url: str,
-        *,
+        *urls: str,
         pause: float = 1,
         pause_after_failure: float = 5,
         timeout: float = 3,
@@ -65,7 +70,8 @@ class JwksClient:
         """Changes when the keys change."""
         self.failure = ""
         """Why the last failed fetch failed: an HTTP status, or the type of an error."""
-        self._url = url
+        self.urls: Sequence[str] = urls
+        """Where the key set may be; a single one once it has been found."""
         self._pause, self._pause_after_failure = pause, pause_after_failure
         self._timeout, self._fresh, self._max_age, self._now = timeout, fresh, max_age, now
         self._client = httpx2.AsyncClient(follow_redirects=False, headers={"Accept-Encoding": "identity"})
@@ -151,17 +157,8 @@ class JwksClient:
             await asyncio.sleep(self._next_fetch_in())
             self._started_at = self._now()
             self._fetches += 1
-            async with asyncio.timeout(self._timeout):
-                body = await self._read()
-                keys = _parse(body)
-        except (
-            httpx2.HTTPError,
-            httpx2.InvalidURL,
-            httpx2.StreamError,
-            TimeoutError,
-            ValueError,
-            _InvalidKeySet,
-        ) as reason:
+            body, keys = await self._find_key_set()
+        except _FAILURES as reason:
             if self._succeeded:
                 _log.warning("JWKS unavailable", reason=type(reason).__name__, cached_keys=len(self._keys))
             self._succeeded = False
@@ -176,8 +173,23 @@ class JwksClient:
         finally:
             self._fetching = None
 
-    async def _read(self) -> bytes:
-        async with self._client.stream("GET", self._url, timeout=self._timeout) as response:
+    async def _find_key_set(self) -> tuple[bytes, Keys]:
+        """Raises one of _FAILURES, that of the last URL."""
+        *first, last = self.urls
+        for url in first:
+            with suppress(*_FAILURES):
+                return await self._key_set(url)
+        return await self._key_set(last)
+
+    async def _key_set(self, url: str) -> tuple[bytes, Keys]:
+        async with asyncio.timeout(self._timeout / len(self.urls)):
+            body = await self._read(url)
+            keys = _parse(body)
+        self.urls = (url,)
+        return body, keys
+
+    async def _read(self, url: str) -> bytes:
+        async with self._client.stream("GET", url, timeout=self._timeout) as response:
             if response.status_code != 200:
                 raise _InvalidKeySet(f"HTTP {response.status_code}")
             if "content-encoding" in response.headers:

@@ -15,7 +15,7 @@ from domain.values import UserId
 from entrypoints import settings
 from entrypoints.cli import zero_config
 from entrypoints.cli.local_postgres import CannotStart
-from entrypoints.settings import InvalidSettings, Settings
+from entrypoints.settings import NO_PAGE, InvalidSettings, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,12 @@ def _identity(effective: Settings) -> Iterator[Check]:
     if effective.secrets:
         number = len(effective.secrets)
         yield Check("secret", _accepts_own_token(effective), f"{number} shared secret{'s' * (number > 1)} (HS256)")
-    if effective.jwks_url:
-        yield asyncio.run(_jwks(effective.jwks_url))
+    if effective.jwks_urls:
+        yield asyncio.run(_jwks(effective.jwks_urls))
+    for places in effective.other_issuers.values():
+        yield asyncio.run(_jwks(places))
+    if effective.admits_no_page:
+        yield Check("cors", True, NO_PAGE)
 
 
 def _accepts_own_token(effective: Settings) -> bool:
@@ -115,15 +119,16 @@ def _accepts_own_token(effective: Settings) -> bool:
         return False
 
 
-async def _jwks(url: str) -> Check:
-    client = JwksClient(url)
+async def _jwks(urls: Sequence[str]) -> Check:
+    client = JwksClient(*urls)
     started = time.perf_counter()
     try:
         algorithms = await client.algorithms()
     except IdentityUnavailable:
-        message = f"no usable JWKS at {url} ({client.failure}): check the URL, and that Better Auth has the jwt plugin"
-        return Check("jwks", False, message)
+        where = f"{' or '.join(urls)} ({client.failure})"
+        hint = "check the URL, and that Better Auth has the jwt plugin"
+        return Check("jwks", False, f"no usable JWKS at {where}: {hint}")
     finally:
         await client.close()
     milliseconds = (time.perf_counter() - started) * 1000
-    return Check("jwks", True, f"{', '.join(algorithms)} at {url}, fetched in {milliseconds:.0f} ms")
+    return Check("jwks", True, f"{', '.join(algorithms)} at {client.urls[0]}, fetched in {milliseconds:.0f} ms")

@@ -186,13 +186,13 @@ def _message(failure: Exception) -> str | None:
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.cli.local_postgres import CannotStart
     from entrypoints.cli.serve import CannotListen, NotMigrated
-    from entrypoints.cli.zero_config import NoDatabase
+    from entrypoints.cli.zero_config import NoDatabase, NotOurs
     from entrypoints.settings import InvalidSettings
 
     match failure:
         case InvalidSettings():
             return f"Invalid or missing settings (from the environment or .env):\n{failure}"
-        case CannotListen() | CannotServe() | CannotStart() | NoDatabase() | NotMigrated():
+        case CannotListen() | CannotServe() | CannotStart() | NoDatabase() | NotMigrated() | NotOurs():
             return str(failure)
         case InvalidValue():
             return f"{failure.field} {failure}"

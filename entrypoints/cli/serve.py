@@ -159,6 +159,8 @@ def _greet(configured: Settings, effective: Settings, listener: socket.socket, e
     if exporter:
         lines += [f"Metrics at    {_url(configured.metrics_host, exporter.port)}/metrics"]
     lines += [f"Docs at       {url}/docs"]
+    if configured.admits_no_page:
+        lines += [f"CORS          {settings.NO_PAGE}"]
     if configured.database_url is None:
         lines += [f"Data in       {zero_config.FOLDER.absolute()}"]
     if effective.origins == zero_config.LOCAL_ORIGINS:

@@ -3,11 +3,13 @@
 For development only: a database that was meant to be configured must not be replaced silently.
 """
 
+import errno
 import fcntl
 import importlib.util
 import ipaddress
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +28,10 @@ _DATA = FOLDER / "postgres"
 
 class NoDatabase(Exception):
     """DATABASE_URL is missing where it must not be, or set where it must not be; the message says what to do."""
+
+
+class NotOurs(Exception):
+    """Somebody else may have planted what `.todo/` holds; the message says what to do."""
 
 
 def require_database(settings: Settings, *, private: bool = False, host: str = "127.0.0.1", workers: int = 1) -> None:
@@ -93,7 +99,7 @@ def with_database(settings: Settings) -> Iterator[Settings]:
 def with_secret(settings: Settings) -> Settings:
     """The settings with a generated secret, and open to pages of this machine if no origins are configured; but only
     if neither a database nor a key source is."""
-    if settings.database_url or settings.jwks_url or settings.better_auth_secret:
+    if settings.database_url or settings.jwks_urls or settings.better_auth_secret:
         return settings
     origins = LOCAL_ORIGINS if settings.cors_origins is None else settings.cors_origins
     secret = [SecretStr(_stored_secret())]
@@ -101,14 +107,19 @@ def with_secret(settings: Settings) -> Settings:
 
 
 def _stored_secret() -> str:
-    """Readable by its owner only. Generated if it is missing or damaged; concurrent callers get the same one."""
+    """Readable by its owner only. Generated if it is missing or damaged; concurrent callers get the same one. Raises
+    NotOurs where somebody else could have put it there: they would sign tokens with it."""
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     path = FOLDER / "secret"
-    folder = os.open(FOLDER, os.O_RDONLY)
     try:
+        folder = os.open(FOLDER, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except NotADirectoryError:
+        raise NotOurs(f"{FOLDER.absolute()} must be a directory, and no link to one.") from None
+    try:
+        _require_ours(folder, FOLDER)
         fcntl.flock(folder, fcntl.LOCK_EX)
         with suppress(FileNotFoundError, ValueError):
-            return checked_secret(path.read_text())
+            return checked_secret(_read_ours(path))
         descriptor, temporary = tempfile.mkstemp(prefix="secret-", dir=FOLDER)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(32))
@@ -118,3 +129,24 @@ def _stored_secret() -> str:
         return path.read_text()
     finally:
         os.close(folder)
+
+
+def _read_ours(path: Path) -> str:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as failure:
+        if failure.errno == errno.ELOOP:
+            raise NotOurs(f"{path.absolute()} is a link: remove it.") from None
+        raise
+    with os.fdopen(file) as opened:
+        _require_ours(file, path)
+        return opened.read()
+
+
+def _require_ours(file: int, path: Path) -> None:
+    """Raises NotOurs unless it belongs to this user, and nobody else may write to it."""
+    found = os.fstat(file)
+    if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise NotOurs(
+            f"{path.absolute()} belongs to, or can be changed by, another user: remove it, or fix its rights."
+        )

@@ -56,7 +56,7 @@ def create(
         middleware=[
             Middleware(RequestLog, counts=counts, access_log=container.settings().access_log),
             *([tracing] if tracing else []),
-            Middleware(Cors, origins=container.settings().origins),
+            Middleware(Cors, origins=container.settings().origins, pattern=container.settings().origin_pattern),
             Middleware(Errors),
             Middleware(Authentication, identity=container.identity()),
             Middleware(BodyLimit),
@@ -79,10 +79,11 @@ def create(
 
 @asynccontextmanager
 async def _lifespan(container: Container) -> AsyncIterator[None]:
-    jwks = container.jwks()
-    if jwks:
-        jwks.refresh()
+    primary = container.jwks()
+    key_sets = [*([primary] if primary else []), *container.jwks_of_others().values()]
+    for key_set in key_sets:
+        key_set.refresh()
     yield
-    if jwks:
-        await jwks.close()
+    for key_set in key_sets:
+        await key_set.close()
     await container.pool().close()

@@ -19,6 +19,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from domain.errors import (
+    AnonymousCaller,
     CredentialsExpired,
     CredentialsMissing,
     DomainError,
@@ -56,6 +57,7 @@ ERRORS: Mapping[type[DomainError], ErrorSpec] = {
     NotAuthenticated: ErrorSpec(401, "invalid_token", "Invalid or expired token"),
     CredentialsExpired: ErrorSpec(401, "expired_token", "Invalid or expired token"),
     WrongCredentialType: ErrorSpec(401, "session_token", "Invalid or expired token"),
+    AnonymousCaller: ErrorSpec(401, "anonymous_token", "Invalid or expired token"),
     IdentityUnavailable: ErrorSpec(503, "identity_unavailable", "Token verification is temporarily unavailable"),
     NotYours: ErrorSpec(403, "not_yours", "These tasks belong to another user"),
     KeyReused: ErrorSpec(422, "idempotency_key_reused", "This Idempotency-Key was already used for a different task"),
@@ -115,7 +117,7 @@ def respond(scope: Scope, failure: Exception, *, reason: str = "") -> Response:
         case InvalidValue():
             return _invalid_input(scope, [FieldError(failure.field, str(failure))])
         case WrongCredentialType():
-            return _problem(scope, ERRORS[WrongCredentialType], hint=str(failure))
+            return _problem(scope, _spec(scope, type(failure)), hint=str(failure))
         case DomainError() if reported_as(type(failure)):
             spec = _spec(scope, type(failure))
             return _problem(scope, replace(spec, detail=f"{spec.detail}: {reason}") if reason else spec)

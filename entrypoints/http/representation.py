@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from domain.errors import InvalidValue
 from domain.task import Changes, Draft, Task
-from domain.values import TaskId
+from domain.values import TaskId, as_spelled
 
 _STORABLE = r"^[^\u0000]*$"
 _VISIBLE = r"^[^\u0000]*[^\s\u0000\u001c-\u001f\u0085][^\u0000]*$"  # at least one character that strip() would keep
@@ -115,7 +115,7 @@ def changes(**members: Any) -> Changes:
 def task_json(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
-        "user_id": task.user_id,
+        "user_id": as_spelled(task.user_id),
         "title": task.title,
         "description": task.description,
         "completed": task.completed,

@@ -1,8 +1,10 @@
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 import jwt
 import psycopg
@@ -294,3 +296,29 @@ def test_migrate_waits_for_the_database(todo: Todo, server: str, worker_id: str)
         finally:
             later.join()
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.mark.parametrize(
+    "planted", ["writable folder", "writable file", "linked folder", "linked file", "foreign file"]
+)
+def test_a_secret_that_somebody_else_may_have_planted_is_refused(todo: Todo, tmp_path: Path, planted: str) -> None:
+    folder = tmp_path / "elsewhere" if planted == "linked folder" else todo.folder / ".todo"
+    folder.mkdir(mode=0o700)
+    file = tmp_path / "theirs" if planted == "linked file" else folder / "secret"
+    file.write_text(SECRET)
+    match planted:
+        case "writable folder":
+            folder.chmod(0o777)
+        case "writable file":
+            file.chmod(0o666)
+        case "linked folder":
+            (todo.folder / ".todo").symlink_to(folder)
+        case "linked file":
+            (folder / "secret").symlink_to(file)
+        case "foreign file":
+            if os.geteuid() != 0:
+                pytest.skip("NOT CHECKED: only root can give a file away")
+            os.chown(file, 65534, 65534)
+    refused = todo.run("token", "--user", "alice")
+    assert (refused.returncode, refused.stdout, len(refused.stderr.splitlines())) == (1, "", 1)
+    assert str(todo.folder / ".todo") in refused.stderr

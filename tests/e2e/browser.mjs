@@ -13,18 +13,18 @@ async function send([url, { method = "GET", body, headers = {} } = {}]) {
 }
 
 // Runs in the page: signs up at Better Auth and gets a JWT, as a frontend does.
-async function signUp(email) {
+async function signUp([email, auth = "/api/auth"]) {
   const post = { method: "POST", headers: { "Content-Type": "application/json" }, credentials: "include" }
   const body = JSON.stringify({ email, password: "correct horse battery", name: "Someone" })
-  const { user } = await (await fetch("/api/auth/sign-up/email", { ...post, body })).json()
-  const { token } = await (await fetch("/api/auth/token", { credentials: "include" })).json()
+  const { user } = await (await fetch(`${auth}/sign-up/email`, { ...post, body })).json()
+  const { token } = await (await fetch(`${auth}/token`, { credentials: "include" })).json()
   return { user: user.id, token }
 }
 
-async function frontend({ page: address, api, without_database: withoutDatabase, email }) {
+async function frontend({ page: address, api, without_database: withoutDatabase, email, auth }) {
   const page = await browser.newPage()
   await page.goto(address)
-  const { user, token } = await page.evaluate(signUp, email)
+  const { user, token } = await page.evaluate(signUp, [email, auth])
   const authorised = { Authorization: `Bearer ${token}` }
   const json = { ...authorised, "Content-Type": "application/json" }
   const sendFromPage = (path, method, body, headers = json) =>
@@ -74,7 +74,7 @@ async function typedClient({ page: address, api, email, files, modules }) {
     await page.route(address + path, (route) => route.fulfill({ path: file }))
   }
   await page.goto(address)
-  const { user } = await page.evaluate(signUp, email)
+  const { user } = await page.evaluate(signUp, [email])
   await page.addScriptTag({ type: "importmap", content: JSON.stringify({ imports: modules }) })
   await page.evaluate(async () => void (window.frontend = await import("/page.js")))
   await page.unrouteAll()

@@ -36,6 +36,7 @@ class Issuer:
     def __init__(self, port: int, **options: str) -> None:
         self.origin = f"http://localhost:{port}"
         self.options = {"PORT": str(port), "SECRET": SECRET, **options}
+        self.base_path = options.get("BASE_PATH", "/api/auth")
         self.process: subprocess.Popen[str] | None = None
         self._users = 0
 
@@ -71,7 +72,8 @@ class Issuer:
         email = f"user{self._users}@example.com"
         with self.client() as client:
             response = client.post(
-                "/api/auth/sign-up/email", json={"email": email, "password": "correct horse battery", "name": "A user"}
+                f"{self.base_path}/sign-up/email",
+                json={"email": email, "password": "correct horse battery", "name": "A user"},
             )
             assert response.status_code == 200, response.text
             return SignedUpUser(self, response.json()["user"]["id"], response.json()["token"], dict(response.cookies))
@@ -93,7 +95,7 @@ class SignedUpUser:
         """A fresh JWT, by the session cookie alone: Better Auth runs without its plugin bearer()."""
         with self.issuer.client() as client:
             client.cookies.update(self.cookies)
-            response = client.get("/api/auth/token")
+            response = client.get(f"{self.issuer.base_path}/token")
             assert response.status_code == 200, response.text
             token: str = response.json()["token"]
             return token

@@ -1,5 +1,6 @@
 // A genuine Better Auth server on loopback, and the page of a frontend on the same origin.
-// Environment: PORT, SECRET; optionally ALG (of the key pair), ROTATION (seconds) and COOKIES ("secret" or "keys").
+// Environment: PORT, SECRET; optionally ALG (of the key pair), ROTATION (seconds), COOKIES ("secret" or "keys"),
+// BASE_PATH and JWKS_PATH (as Neon Auth has them: /neondb/auth, /.well-known/jwks.json).
 import { createServer } from "node:http"
 import { readFile } from "node:fs/promises"
 import { betterAuth } from "better-auth"
@@ -7,13 +8,14 @@ import { memoryAdapter } from "better-auth/adapters/memory"
 import { toNodeHandler } from "better-auth/node"
 import { jwt } from "better-auth/plugins"
 
-const { PORT, SECRET, ALG = "EdDSA", ROTATION, COOKIES } = process.env
+const { PORT, SECRET, ALG = "EdDSA", ROTATION, COOKIES, BASE_PATH = "/api/auth", JWKS_PATH } = process.env
 const origin = `http://localhost:${PORT}`
 const tables = { user: [], session: [], account: [], verification: [], jwks: [] }
 const verificationTokens = []
 
 const auth = betterAuth({
   baseURL: origin,
+  basePath: BASE_PATH,
   secret: SECRET,
   database: memoryAdapter(tables),
   trustedOrigins: [origin],
@@ -26,6 +28,7 @@ const auth = betterAuth({
     jwt({
       sessionCookieCache: COOKIES === "keys",
       jwks: {
+        jwksPath: JWKS_PATH,
         keyPairConfig: ALG === "EdDSA" ? { alg: ALG, crv: "Ed25519" } : { alg: ALG },
         rotationInterval: ROTATION ? Number(ROTATION) : undefined,
       },
@@ -37,7 +40,7 @@ const handle = toNodeHandler(auth)
 const page = await readFile(new URL("page.html", import.meta.url))
 
 createServer((request, response) => {
-  if (request.url.startsWith("/api/auth/")) return handle(request, response)
+  if (request.url.startsWith(`${BASE_PATH}/`)) return handle(request, response)
   if (request.url === "/verification-tokens") return response.end(JSON.stringify(verificationTokens))
   response.setHeader("Content-Type", "text/html")
   response.end(page)

@@ -429,7 +429,7 @@ export interface components {
              * @example task_not_found
              * @enum {string}
              */
-            code: "body_too_large" | "body_too_slow" | "expired_token" | "idempotency_key_reused" | "identity_unavailable" | "internal_error" | "invalid_input" | "invalid_token" | "list_changed" | "method_not_allowed" | "missing_token" | "not_found" | "not_yours" | "session_token" | "storage_unavailable" | "task_changed" | "task_not_found" | "unsupported_media_type" | "upgrade_refused";
+            code: "anonymous_token" | "body_too_large" | "body_too_slow" | "expired_token" | "idempotency_key_reused" | "identity_unavailable" | "internal_error" | "invalid_input" | "invalid_token" | "list_changed" | "method_not_allowed" | "missing_token" | "not_found" | "not_yours" | "session_token" | "storage_unavailable" | "task_changed" | "task_not_found" | "unsupported_media_type" | "upgrade_refused";
             /**
              * Detail
              * @description For people.

@@ -1,0 +1,65 @@
+"""CORS origins: exact ones, and patterns for the preview deployments of one project."""
+
+import re
+from collections.abc import Sequence
+
+from entrypoints.setting_types import origin
+
+MIN_LITERAL = 4
+"""Letters and digits beside the `*` of a label that anybody can register, such as a name below vercel.app."""
+
+ANY_PORT = ":*"
+"""In place of an origin's port, any. Not for settings."""
+
+_ANY = "x-any-x"  # stands for the `*` while the rest of the URL is checked
+
+
+def cors_origin(url: str) -> str:
+    """The origin as browsers serialise it, or a pattern: an origin with one `*` in the first label of its host.
+
+    Raises ValueError unless the `*` is bound to one project: https only, within one label, and not all of a label that
+    anybody can register (the Public Suffix List knows which those are).
+    """
+    if "*" not in url:
+        return origin(url)
+    if url == "*":
+        raise ValueError(
+            "`*` is refused, because browsers reject it for requests with credentials: "
+            "list the origins of your pages, like https://app.example.com"
+        )
+    host = origin(url.replace("*", _ANY)).removeprefix("https://").partition(":")[0]
+    label, _, parent = host.partition(".")
+    if url.count("*") > 1 or _ANY not in label:
+        raise ValueError("a pattern has one `*`, in the first label of the host, like https://todo-*-team.vercel.app")
+    if not url.lower().startswith("https://"):
+        raise ValueError("a pattern must begin with https://")
+    _require_project(label.replace(_ANY, ""), parent)
+    return origin(url.replace("*", _ANY)).replace(_ANY, "*")
+
+
+def pattern(origins: Sequence[str]) -> str | None:
+    """A regular expression for all origins that are patterns; None if there are none. `*` matches what a label may
+    contain, and so no dot."""
+    return "|".join(_regular_expression(each) for each in origins if "*" in each) or None
+
+
+def _regular_expression(pattern: str) -> str:
+    if pattern.endswith(ANY_PORT):
+        return re.escape(pattern.removesuffix(ANY_PORT)) + "(:[0-9]{1,5})?"
+    return "[a-z0-9-]+".join(map(re.escape, pattern.split("*")))
+
+
+def _require_project(literal: str, parent: str) -> None:
+    """`literal`: what the first label has besides the `*`. `parent`: the other labels."""
+    from publicsuffixlist import PublicSuffixList  # takes 50 ms, which only a pattern needs
+
+    if not parent or not PublicSuffixList().is_public(parent):
+        if parent:
+            return  # below a domain of one's own
+        raise ValueError("a pattern needs a domain after its first label, like https://todo-*-team.vercel.app")
+    if PublicSuffixList(only_icann=True).is_public(parent):
+        raise ValueError("the `*` covers the registrable domain: anybody can register a name that matches")
+    if len(re.sub("[^a-z0-9]", "", literal)) < MIN_LITERAL:
+        raise ValueError(
+            "the `*` covers projects of other people: name yours in the same label, like https://todo-*-team.vercel.app"
+        )
