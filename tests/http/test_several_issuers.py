@@ -22,7 +22,7 @@ async def wired(issuers: tuple[NeonAuth, NeonAuth]) -> AsyncIterator[Container]:
     urls = [issuer.base_url for issuer in issuers]
     wiring = container(better_auth_url=",".join(urls[::-1]), better_auth_primary_url=urls[0])
     yield wiring
-    for key_set in (wiring.jwks(), *wiring.jwks_of_others().values()):
+    for key_set in filter(None, (wiring.jwks(), *wiring.jwks_of_others().values())):
         await key_set.close()
 
 
