@@ -20,7 +20,7 @@ def cors_origin(url: str) -> str:
     Raises ValueError unless the `*` is bound to one project: https only, within one label, and not all of a label that
     anybody can register (the Public Suffix List knows which those are).
     """
-    if "*" not in url:
+    if not is_pattern(url):
         return origin(url)
     if url == "*":
         raise ValueError(
@@ -37,13 +37,16 @@ def cors_origin(url: str) -> str:
     return origin(url.replace("*", _ANY)).replace(_ANY, "*")
 
 
-def pattern(origins: Sequence[str]) -> str | None:
-    """A regular expression for all origins that are patterns; None if there are none. `*` matches what a label may
-    contain, and so no dot."""
-    return "|".join(_regular_expression(each) for each in origins if "*" in each) or None
+def is_pattern(origin: str) -> bool:
+    return "*" in origin
 
 
-def _regular_expression(pattern: str) -> str:
+def regular_expression(origins: Sequence[str]) -> str | None:
+    """Of all origins that are patterns; None if there are none. `*` matches what a label may contain, and so no dot."""
+    return "|".join(_of_pattern(each) for each in origins if is_pattern(each)) or None
+
+
+def _of_pattern(pattern: str) -> str:
     if pattern.endswith(ANY_PORT):
         return re.escape(pattern.removesuffix(ANY_PORT)) + "(:[0-9]{1,5})?"
     return "[a-z0-9-]+".join(map(re.escape, pattern.split("*")))

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.better_auth.identity import ExpectedClaims, checked_secret
 from adapters.postgres.url import conninfo
-from entrypoints.cors_origins import cors_origin, pattern
+from entrypoints.cors_origins import cors_origin
 from entrypoints.setting_types import (
     ANY_CASE,
     COMMA_SEPARATED,
@@ -206,21 +206,16 @@ class Settings(BaseSettings):
 
     @property
     def origins(self) -> list[str]:
-        """Origins whose pages may call the API from a browser (CORS), without the patterns. By default those of the
+        """Origins whose pages may call the API from a browser (CORS), exact ones and patterns. By default those of the
         issuers, except for Neon Auth, whose host serves no pages."""
         if self.cors_origins is not None:
-            return [each for each in self.cors_origins if "*" not in each]
+            return self.cors_origins
         return [origin(url) for url in self.issuer_urls if not self.neon_auth_base_url and not is_neon_auth(url)]
-
-    @property
-    def origin_pattern(self) -> str | None:
-        """A regular expression for further origins."""
-        return pattern(self.cors_origins or [])
 
     @property
     def admits_no_page(self) -> bool:
         """Whether users sign in on pages that this server does not know of."""
-        return bool(self.issuer_urls) and not self.origins and not self.origin_pattern
+        return bool(self.issuer_urls) and not self.origins
 
 
 def _jwks_urls(issuer_url: str) -> list[str]:

@@ -56,7 +56,7 @@ def create(
         middleware=[
             Middleware(RequestLog, counts=counts, access_log=container.settings().access_log),
             *([tracing] if tracing else []),
-            Middleware(Cors, origins=container.settings().origins, pattern=container.settings().origin_pattern),
+            Middleware(Cors, origins=container.settings().origins),
             Middleware(Errors),
             Middleware(Authentication, identity=container.identity()),
             Middleware(BodyLimit),

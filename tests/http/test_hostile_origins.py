@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from entrypoints.cors_origins import cors_origin, pattern
+from entrypoints.cors_origins import cors_origin, regular_expression
 from tests.http.conftest import client, container
 
 VERCEL, PAGES, OWN = "https://todo-*-team.vercel.app", "https://*.todo.pages.dev", "https://*.preview.example.com"
@@ -103,7 +103,7 @@ def test_a_pattern_that_is_not_bound_to_a_project_is_refused(refused: str) -> No
 
 def test_a_pattern_is_normalised_as_an_origin_is() -> None:
     assert cors_origin("https://Todo-*-Team.Vercel.App:443/") == VERCEL
-    assert pattern(["https://app.example.com"]) is None
+    assert regular_expression(["https://app.example.com"]) is None
 
 
 @pytest.mark.parametrize("listed", [*HOSTILE, *REFUSED])

@@ -7,15 +7,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-class Cors(CORSMiddleware):
-    """Pages of the given origins, and of those that match the pattern, with credentials. Any other page gets nothing
-    that it could read."""
+from entrypoints.cors_origins import is_pattern, regular_expression
 
-    def __init__(self, app: ASGIApp, origins: Sequence[str], pattern: str | None = None) -> None:
+
+class Cors(CORSMiddleware):
+    """Pages of the given origins, exact ones and patterns, with credentials. Any other page gets nothing that it could
+    read."""
+
+    def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         super().__init__(
             app,
-            allow_origins=origins,
-            allow_origin_regex=pattern,
+            allow_origins=[origin for origin in origins if not is_pattern(origin)],
+            allow_origin_regex=regular_expression(origins),
             allow_credentials=True,
             max_age=7200,  # seconds; the longest that Chromium keeps
             allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
