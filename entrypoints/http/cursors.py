@@ -5,7 +5,7 @@ continuing a list with another filter or order, which would skip or repeat tasks
 """
 
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 from types import NoneType
 from typing import TypeVar
 
@@ -29,7 +29,7 @@ def read(text: str, selection: Selection) -> Position:
         *query, value, task_id = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), b"-_", validate=True))
         if query == _query(selection):
             return Position(_value(value, selection.sort), TaskId(_of(int, task_id)))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pass
     raise InvalidValue("cursor", "must be the cursor of a previous page of the same list")
 
@@ -39,7 +39,7 @@ def _query(selection: Selection) -> list[object]:
 
 
 def _value(value: object, sort: Sort) -> datetime | str | None:
-    """The sort key. Raises ValueError or TypeError for one that no task can have."""
+    """The sort key. Raises ValueError, TypeError or OverflowError for one that no task can have."""
     match sort:
         case Sort.CREATED:
             return _of(NoneType, value)
@@ -47,7 +47,7 @@ def _value(value: object, sort: Sort) -> datetime | str | None:
             time = datetime.fromisoformat(_of(str, value))
             if time.tzinfo is None:
                 raise ValueError
-            return time
+            return time.astimezone(UTC)  # Python knows offsets that PostgreSQL refuses
         case Sort.TITLE:
             return Title(_of(str, value))
 

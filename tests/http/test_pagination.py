@@ -1,6 +1,7 @@
 """Keyset pagination, sorting and search of lists."""
 
 import base64
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -176,11 +177,34 @@ def test_a_tampered_cursor_is_invalid_or_a_valid_position(data: st.DataObject) -
         assert isinstance(position.id, TaskId)
 
 
+def forged(position: list[Any], sort: Sort) -> str:
+    body = orjson.dumps([None, None, sort.value, False, *position])
+    return base64.urlsafe_b64encode(body).rstrip(b"=").decode()
+
+
 @pytest.mark.parametrize(
     "position", [["\0", 7], ["x", 0], ["x", "7"], ["x", True], ["x", 1.5], ["x"], [7, 7], [None, 7]]
 )
 @pytest.mark.parametrize("sort", [Sort.TITLE, Sort.UPDATED])
 def test_a_cursor_with_an_impossible_position_is_invalid(position: list[Any], sort: Sort) -> None:
-    forged = orjson.dumps([None, None, sort.value, False, *position])
     with pytest.raises(InvalidValue):
-        cursors.read(base64.urlsafe_b64encode(forged).rstrip(b"=").decode(), Selection(sort=sort))
+        cursors.read(forged(position, sort), Selection(sort=sort))
+
+
+@pytest.mark.parametrize("time", ["2026-01-04T12:00:00+23:59:59", "2026-01-04T12:00:00-23:59", "2026-01-04T12:00:00Z"])
+async def test_the_time_in_a_cursor_is_read_as_utc(alice: Client, contract: Contract, time: str) -> None:
+    """Whatever its offset: PostgreSQL refuses those above 16 hours, and would refuse the whole batch with it."""
+    cursor = forged([time, 1], Sort.UPDATED)
+    value = cursors.read(cursor, Selection(sort=Sort.UPDATED)).value
+    assert isinstance(value, datetime)
+    assert (value, value.utcoffset()) == (datetime.fromisoformat(time), timedelta(0))
+    assert (await alice.get(contract.alice_path, params={"sort": "updated", "cursor": cursor})).status_code == 200
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-00:01"])
+async def test_a_time_that_utc_cannot_express_is_an_invalid_cursor(
+    alice: Client, contract: Contract, time: str
+) -> None:
+    parameters = {"sort": "updated", "cursor": forged([time, 1], Sort.UPDATED)}
+    response = await alice.get(contract.alice_path, params=parameters)
+    assert invalid_fields(response, contract) == ["cursor"]
