@@ -11,6 +11,8 @@ from entrypoints.http.context import services
 from entrypoints.http.openapi import HEALTH, errors
 from entrypoints.http.problem import ERRORS, respond
 
+_UNCACHED = {"Cache-Control": "no-store"}
+
 router = APIRouter(tags=["health"], generate_unique_id_function=attrgetter("name"))
 
 
@@ -23,7 +25,7 @@ class Health(TypedDict):
 @router.get("/healthz", summary="Liveness", response_model=Health, responses=HEALTH)
 async def alive() -> Response:
     """The process is running. Does not touch the database, so that probes never keep it awake."""
-    return Response(b'{"status":"ok"}', media_type="application/json")
+    return Response(b'{"status":"ok"}', headers=_UNCACHED, media_type="application/json")
 
 
 @router.get(
@@ -35,4 +37,4 @@ async def ready(request: Request) -> Response:
         await services(request).ping()
     except StorageUnavailable as failure:
         return respond(request.scope, failure, reason=str(failure))
-    return Response(b'{"status":"ready"}', media_type="application/json")
+    return Response(b'{"status":"ready"}', headers=_UNCACHED, media_type="application/json")

@@ -235,6 +235,7 @@ def _problem(scope: Scope, spec: ErrorSpec, *, headers: Mapping[str, str] | None
         {"Vary": "Accept", **(headers or {})},
         media_type="application/problem+json" if "application/problem+json" in accepted else "application/json",
     )
+    response.headers.setdefault("Cache-Control", "no-store")
     if spec.code in _UNAUTHENTICATED:
         response.headers["WWW-Authenticate"] = _challenge(spec)
     if spec.code in _TEMPORARY:

@@ -73,7 +73,8 @@ class HardenedHttpProtocol(HttpToolsProtocol):
         problem = problem_body(ErrorSpec(400, "malformed_request", msg), request_id)
         head = (
             "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
-            f"Content-Length: {len(problem)}\r\nX-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\n\r\n"
+            f"Content-Length: {len(problem)}\r\nX-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\n"
+            "Cache-Control: no-store\r\n\r\n"
         )
         self.transport.write(head.encode() + problem)
         self.transport.close()

@@ -39,6 +39,7 @@ NAUGHTY = [
     "\ufeffmark",
     "\ufffe\uffff",
     "zero\u200bwidth\u200djoiner",
+    "\u200b",  # invisible, but not whitespace
     "Z\u0351\u036b\u0343a\u0322lgo",
     "e\u0301 and é",
     "İıſß",

@@ -147,6 +147,16 @@ async def test_json_is_read_with_or_without_a_content_type(
     assert (response.status_code, response.json()["title"]) == (201, "日本語")
 
 
+async def test_the_charset_of_json_is_utf_8_whatever_is_declared(alice: Client, contract: Contract) -> None:
+    """RFC 8259 sections 8.1 and 11."""
+    declared = {"Content-Type": "application/json; charset=utf-16"}
+    body = '{"title": "日本語"}'
+    response = await alice.post(contract.alice_path, content=body.encode(), headers=declared)
+    assert (response.status_code, response.json()["title"]) == (201, "日本語")
+    response = await alice.post(contract.alice_path, content=body.encode("utf-16"), headers=declared)
+    assert_problem(response, contract.invalid, "invalid_input")
+
+
 async def test_an_empty_body_of_another_media_type_counts_as_no_body(alice: Client, contract: Contract) -> None:
     path = (await alice.post(contract.alice_path, json={"title": "x"})).headers["location"]
     response = await alice.patch(f"{path}/complete", headers={"Content-Type": "application/x-www-form-urlencoded"})

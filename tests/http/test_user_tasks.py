@@ -5,6 +5,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
+from entrypoints.container import Container
 from tests.http.conftest import assert_problem, bearer, client, container
 
 Client = httpx2.AsyncClient
@@ -59,6 +60,14 @@ async def test_any_user_id_works_in_a_path(user: str) -> None:
         assert response.headers["location"] == f"{tasks}/{response.json()['id']}"
         assert (await me.get(response.headers["location"])).json() == response.json()
         assert (await me.get(tasks)).json() == [response.json()]
+
+
+async def test_a_user_id_with_a_slash_is_served_by_the_other_contract_only(wiring: Container) -> None:
+    """`%2F` separates segments here, as `/` does: no client, proxy or server disagrees about whose tasks are meant."""
+    async with client(wiring, **bearer("team/alice")) as slashed:
+        assert (await slashed.post("/api/tasks", json={"title": "x"})).status_code == 201
+        for path in ("/api/team%2Falice/tasks", "/api/team/alice/tasks"):
+            assert_problem(await slashed.get(path), 404, "not_found")
 
 
 async def test_both_contracts_show_the_same_tasks(alice: Client) -> None:

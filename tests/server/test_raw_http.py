@@ -117,6 +117,7 @@ def test_a_malformed_request_is_400_and_the_connection_is_closed(server: Serving
     assert status(said) == 400
     assert b"Connection: close" in head
     assert b"X-Content-Type-Options: nosniff" in head
+    assert b"Cache-Control: no-store" in head
     problem = json.loads(body)
     assert problem.keys() == {"status", "title", "code", "detail", "error", "message", "request_id"}
     assert (problem["status"], problem["code"]) == (400, "malformed_request")
