@@ -41,6 +41,7 @@ async def raw(address: str, request: bytes) -> tuple[int, dict[str, str], Any]:
 def check_problem(status: int, headers: dict[str, str], body: Any, code: str) -> None:
     assert headers["content-type"] == "application/json"
     assert headers["x-request-id"] == body["request_id"]
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
     assert body == {
         "status": status,
         "title": body["title"],
@@ -130,6 +131,31 @@ async def test_the_rate_limit_responds_with_429_once_it_is_enabled(site: Site, t
             check_problem(429, dict(response.headers), response.json(), "too_many_requests")
         await asyncio.sleep(2)
         assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_the_limit_of_requests_in_progress_responds_with_429_once_it_is_enabled(
+    site: Site, tmp_path: Path
+) -> None:
+    lines = enabled("limit_conn_zone", "limit_conn ", "limit_conn_status")
+    two = {line: changed.replace("progress 100", "progress 2") for line, changed in lines.items()}
+    unfinished = b"POST /api/tasks HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"
+    async with changed(site, tmp_path, two) as client:
+        host, port = client.base_url.host, client.base_url.port
+        writers = [(await asyncio.open_connection(host, port))[1] for _ in range(2)]
+        try:
+            for writer in writers:
+                writer.write(unfinished)
+            async with asyncio.timeout(10):
+                while (response := await client.get("/healthz")).status_code == 200:
+                    pass  # nginx has not read both yet
+        finally:
+            for writer in writers:
+                writer.close()
+        assert response.headers["Retry-After"] == "1"
+        check_problem(429, dict(response.headers), response.json(), "too_many_requests")
+        async with asyncio.timeout(10):
+            while (await client.get("/healthz")).status_code != 200:
+                pass  # nginx has not noticed yet that they are closed
 
 
 async def test_the_documentation_can_be_closed_to_the_public(site: Site, tmp_path: Path) -> None:
