@@ -164,6 +164,26 @@ def test_a_malformed_line_in_an_env_file_is_refused(line: str) -> None:
         load()
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("{} # comment", SECRET),
+        ("{}#no comment", f"{SECRET}#no comment"),
+        ("'{} # no comment'", f"{SECRET} # no comment"),
+        ("{}$HOME$", f"{SECRET}$HOME$"),
+        ("{}${{NAME}}", f"{SECRET}milk"),
+        ("'{}${{NAME}}'", f"{SECRET}milk"),
+        ("{}${{UNSET}}", SECRET),
+    ],
+)
+def test_comments_and_variables_in_the_file_are_read_as_documented(
+    monkeypatch: pytest.MonkeyPatch, written: str, read: str
+) -> None:
+    set_all(monkeypatch, NAME="milk", HOME="/root")
+    Path(".env").write_text(f"BETTER_AUTH_SECRET={written.format(SECRET)}\n")
+    assert load().secrets == [read]
+
+
 @pytest.mark.parametrize("url", ["postgresql://h1,h2/db", "postgresql://h1:5433,h2/db?target_session_attrs=read-write"])
 def test_a_database_url_may_name_several_hosts(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     set_all(monkeypatch, DATABASE_URL=f" {url}\n", BETTER_AUTH_SECRET=SECRET)

@@ -16,6 +16,7 @@ import jwt
 import orjson
 import structlog
 
+from adapters.better_auth.http_client import http_client
 from domain.errors import IdentityUnavailable
 
 ALGORITHMS: Mapping[tuple[str, str], Sequence[str]] = {
@@ -64,7 +65,7 @@ class JwksClient:
         older key set is refreshed in the background, and used meanwhile. `max_age`: an older key set is no longer used.
 
         A process makes at most ten requests in 10 s, however many unknown key IDs it is sent; Better Auth's endpoint
-        allows 100 from all clients together.
+        allows 100 from all clients together. Raises InvalidEnvironment.
         """
         self.version = 0
         """Changes when the keys change."""
@@ -74,7 +75,7 @@ class JwksClient:
         """Where the key set may be; a single one once it has been found."""
         self._pause, self._pause_after_failure = pause, pause_after_failure
         self._timeout, self._fresh, self._max_age, self._now = timeout, fresh, max_age, now
-        self._client = httpx2.AsyncClient(follow_redirects=False, headers={"Accept-Encoding": "identity"})
+        self._client = http_client()
         self._keys: Keys = {}
         self._body = b""
         self._fetched_at = self._started_at = -math.inf

@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
+from adapters.better_auth.http_client import http_client
 from adapters.better_auth.identity import sign
 from adapters.postgres import schema
 from domain.errors import StorageUnavailable
@@ -51,6 +52,8 @@ def serve(host: str, port: int, *, workers: int, reload: bool, private: bool) ->
     configured = settings.load()
     logs.configure(configured.log_level, configured.log_format)
     zero_config.require_database(configured, private=private, host=host, workers=workers)
+    if configured.jwks_urls and (workers > 1 or reload):
+        http_client()  # raises here what it would raise in each process
     with (
         _bound_socket(host, port) as listener,
         _metrics(configured) as exporter,
