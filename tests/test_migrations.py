@@ -13,6 +13,7 @@ from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
 from adapters.postgres import schema
+from adapters.postgres.inspection import VERSION_TABLE
 from adapters.postgres.tables import CreationRow, TaskRow
 from adapters.postgres.url import direct
 from tests.databases import fresh_database
@@ -30,14 +31,14 @@ def catalogue(conninfo: str) -> dict[str, list[tuple[object, ...]]]:
     queries = {
         "columns": "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, column_default, "
         "is_identity, identity_generation, datetime_precision FROM information_schema.columns "
-        "WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY table_name, column_name",
+        f"WHERE table_schema = 'public' AND table_name <> '{VERSION_TABLE}' ORDER BY table_name, column_name",
         "constraints": "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
-        "WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1, 2",
+        f"WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> '{VERSION_TABLE}' ORDER BY 1, 2",
         "indexes": "SELECT tablename, indexname, indexdef FROM pg_indexes "
-        "WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1, 2",
+        f"WHERE schemaname = 'public' AND tablename <> '{VERSION_TABLE}' ORDER BY 1, 2",
     }
     with psycopg.connect(conninfo) as connection:
-        return {subject: connection.execute(query).fetchall() for subject, query in queries.items()}
+        return {subject: connection.execute(query.encode()).fetchall() for subject, query in queries.items()}
 
 
 def test_the_migrations_create_the_tables_of_the_code(empty: str, server: str, worker_id: str) -> None:
@@ -58,7 +59,7 @@ def test_the_migrations_create_the_tables_of_the_code(empty: str, server: str, w
 def test_alembic_finds_no_difference_between_the_tables_and_the_database(database: str) -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(database))
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection)
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
         assert compare_metadata(context, SQLModel.metadata) == []
     engine.dispose()
 

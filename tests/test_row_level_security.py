@@ -155,7 +155,7 @@ def test_the_serving_role_gets_what_it_needs_and_nothing_else(empty: str, roles:
         for table in ("tasks", "task_creations")
         for action in ("read", "update", "delete", "insert")
     }
-    assert reached(empty, serving) == {*everything, "read alembic_version"}
+    assert reached(empty, serving) == {*everything, "read todo_alembic_version"}
     with acting_as(empty, serving) as connection:
         for statement in (
             b"TRUNCATE tasks",
@@ -209,7 +209,7 @@ def test_a_role_that_serves_already_is_not_shut_out(empty: str, roles: Roles) ->
 def test_a_role_without_a_policy_sees_nothing_and_is_told(empty: str, roles: Roles) -> None:
     role = roles("todo_app", "LOGIN")
     schema.migrate(empty)
-    execute(empty, "GRANT SELECT ON tasks, alembic_version TO {role}", role=role)
+    execute(empty, "GRANT SELECT ON tasks, todo_alembic_version TO {role}", role=role)
     hidden = make_conninfo(empty, options=f"-c role={role}")
     with pytest.raises(schema.NotPermitted, match="row-level security hides all tasks"):
         schema.revision(hidden)

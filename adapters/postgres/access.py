@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-VERSION_TABLE = "alembic_version"
+from adapters.postgres.inspection import VERSION_TABLE
+
 CLOSED_AT = "0003"
 """The revision from which on row-level security is enabled."""
 

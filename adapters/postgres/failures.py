@@ -23,6 +23,7 @@ _UNAVAILABLE = {
     "57",  # operator intervention
     "58",  # system errors
     "25006",  # read-only transaction
+    "42501",  # insufficient privilege: until the role has it
     "55P03",  # lock not available
 }
 _SHUTDOWN = {"57P01", "57P02", "57P03"}  # while the commit waits for a standby, it may be done already

@@ -6,23 +6,21 @@ Alembic is imported where it is used, because `todo serve` does not need it.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from adapters.postgres import access
+from adapters.postgres import access, inspection
 from adapters.postgres.failures import first_line
+from adapters.postgres.inspection import UnsuitableDatabase
 from adapters.postgres.url import CONNECT_SECONDS, direct
 from domain.errors import StorageUnavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-_MIGRATIONS = Path(__file__).with_name("migrations")
-
-HEAD = max(step.name[:4] for step in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
-"""The revision that this code needs. Revisions are numbers of four digits, so a later one compares as larger."""
+HEAD = inspection.REVISIONS[-1]
+"""The revision that this code needs."""
 
 
 HIDDEN = "row-level security hides all tasks from it; as their owner, run `todo migrate --serving-role` with its name"
@@ -36,13 +34,13 @@ def migrate(conninfo: str, serving_role: str | None = None) -> None:
     """Upgrades the schema to this code's revision. A newer schema is left alone. Safe to run concurrently.
 
     In the same transaction, gives the serving roles, and this one with them, what serving needs. Raises
-    StorageUnavailable, NotPermitted and access.CannotServe.
+    StorageUnavailable, NotPermitted, UnsuitableDatabase and access.CannotServe.
     """
     before = revision(conninfo)
     if before is not None and before < access.CLOSED_AT:
         with _connection(conninfo) as connection:
             access.refuse_to_shut_out(connection, serving_role)
-    if needs_migration(before):
+    if needs_migration(before) or _is_recorded_under_the_former_name(conninfo):
         from alembic import command
         from sqlalchemy.exc import DBAPIError
 
@@ -74,15 +72,12 @@ def wait_until_available(conninfo: str, seconds: float) -> None:
 
 
 def revision(conninfo: str) -> str | None:
-    """The revision of the database; None if it was never migrated. Raises StorageUnavailable and NotPermitted."""
+    """The revision of the database; None if it was never migrated. Raises StorageUnavailable, NotPermitted and
+    UnsuitableDatabase."""
     with _connection(conninfo) as connection:
         if access.is_hidden(connection):
             raise NotPermitted(HIDDEN)
-        found = connection.execute("SELECT to_regclass('alembic_version')").fetchone()
-        if found is None or found[0] is None:
-            return None
-        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-        return str(row[0]) if row else None
+        return inspection.revision(connection)
 
 
 def survey(conninfo: str) -> access.Access:
@@ -92,17 +87,32 @@ def survey(conninfo: str) -> access.Access:
 
 
 def server(conninfo: str) -> str:
-    """Version and host of the server, for people. Raises StorageUnavailable."""
+    """Version and host of the server, for people. Raises StorageUnavailable and UnsuitableDatabase."""
     with _connection(conninfo) as connection:
         return f"PostgreSQL {connection.info.parameter_status('server_version')} at {connection.info.host}"
+
+
+def obstacle_to_writes(conninfo: str) -> str | None:
+    """Why requests will fail on a migrated database, although it responds; None if they will not. Raises
+    StorageUnavailable."""
+    with _connection(conninfo) as connection:
+        return inspection.obstacle_to_writes(connection, access.PRIVILEGES)
+
+
+def _is_recorded_under_the_former_name(conninfo: str) -> bool:
+    with _connection(conninfo) as connection:
+        return inspection.former_revision(connection) is not None
 
 
 @contextmanager
 def _connection(conninfo: str) -> Iterator[psycopg.Connection]:
     with (
         _translated(),
-        psycopg.connect(direct(conninfo), connect_timeout=CONNECT_SECONDS, autocommit=True) as connection,
+        psycopg.connect(
+            direct(conninfo), connect_timeout=CONNECT_SECONDS, autocommit=True, client_encoding="utf8"
+        ) as connection,
     ):
+        inspection.require_utf8(connection)
         yield connection
 
 
@@ -114,6 +124,8 @@ def _translated() -> Iterator[None]:
         raise StorageUnavailable(first_line(failure)) from failure
     except psycopg.errors.InsufficientPrivilege as failure:
         raise NotPermitted(first_line(failure)) from failure
+    except psycopg.errors.ReadOnlySqlTransaction as failure:
+        raise UnsuitableDatabase(f"it is read-only ({first_line(failure)}): use the primary server") from failure
 
 
 def needs_migration(revision: str | None) -> bool:
@@ -125,6 +137,6 @@ def alembic_config(conninfo: str) -> "Config":
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(inspection.MIGRATIONS).replace("%", "%%"))
     config.attributes["conninfo"] = direct(conninfo)
     return config

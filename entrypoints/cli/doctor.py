@@ -1,4 +1,4 @@
-"""`todo doctor`: checks settings, database, schema and token verification."""
+"""`todo doctor`: checks settings, database, privileges and token verification."""
 
 import asyncio
 import time
@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from adapters.better_auth.http_client import InvalidEnvironment
 from adapters.better_auth.identity import BetterAuthIdentityProvider, sign
 from adapters.better_auth.jwks import JwksClient
 from adapters.postgres import schema
 from adapters.postgres.access import PRIVILEGES, Access
+from adapters.postgres.inspection import UnsuitableDatabase
 from domain.errors import IdentityUnavailable, NotAuthenticated, StorageUnavailable
 from domain.values import UserId
 from entrypoints import settings
@@ -51,25 +53,32 @@ def run_checks() -> Iterator[Check]:
 
 
 def _database(configured: Settings, effective: Settings) -> Iterator[Check]:
+    check = "database"
     try:
         started = time.perf_counter()
         server = schema.server(effective.conninfo)
         milliseconds = (time.perf_counter() - started) * 1000
+        yield Check(check, True, f"{server}, connected in {milliseconds:.0f} ms")
+        check = "schema"
         revision = schema.revision(effective.conninfo)
+        yield _schema(configured, revision)
+        if not schema.needs_migration(revision):
+            yield _access(effective)
+            yield _writes(effective)
     except StorageUnavailable as failure:
-        yield Check("database", False, f"cannot connect: {failure}")
-        return
+        yield Check(check, False, f"cannot connect: {failure}")
     except schema.NotPermitted as failure:
-        yield Check("database", False, f"the role in DATABASE_URL lacks privileges: {failure}")
-        return
-    yield Check("database", True, f"{server}, connected in {milliseconds:.0f} ms")
+        yield Check(check, False, f"the role in DATABASE_URL lacks privileges: {failure}")
+    except UnsuitableDatabase as failure:
+        yield Check(check, False, f"cannot use the database: {failure}")
+
+
+def _schema(configured: Settings, revision: str | None) -> Check:
     if not schema.needs_migration(revision):
-        yield Check("schema", True, f"at revision {revision}")
-        yield _access(effective)
-    elif configured.database_url is None:
-        yield Check("schema", True, f"{_state(revision)}; `todo serve` will migrate it")
-    else:
-        yield Check("schema", False, f"{_state(revision)}: run `todo migrate`")
+        return Check("schema", True, f"at revision {revision}")
+    if configured.database_url is None:
+        return Check("schema", True, f"{_state(revision)}; `todo serve` will migrate it")
+    return Check("schema", False, f"{_state(revision)}: run `todo migrate`")
 
 
 def _access(effective: Settings) -> Check:
@@ -91,6 +100,11 @@ def _reached_by(found: Access) -> str:
 
 def _named(kind: str, roles: Sequence[str]) -> str:
     return f"{kind}{'s' * (len(roles) > 1)} {', '.join(roles)}"
+
+
+def _writes(effective: Settings) -> Check:
+    obstacle = schema.obstacle_to_writes(effective.conninfo)
+    return Check("writes", obstacle is None, obstacle or "tasks can be read and written")
 
 
 def _state(revision: str | None) -> str:
@@ -120,7 +134,10 @@ def _accepts_own_token(effective: Settings) -> bool:
 
 
 async def _jwks(urls: Sequence[str]) -> Check:
-    client = JwksClient(*urls)
+    try:
+        client = JwksClient(*urls)
+    except InvalidEnvironment as failure:
+        return Check("jwks", False, str(failure))
     started = time.perf_counter()
     try:
         algorithms = await client.algorithms()

@@ -137,7 +137,7 @@ def openapi() -> None:
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Check settings, database, schema and token verification.
+    """Check settings, database, privileges and token verification.
 
     Exits with 1 if a check fails.
     """
@@ -181,7 +181,9 @@ def _exit_on(*signals: signal.Signals, code: int) -> None:
 
 def _message(failure: Exception) -> str | None:
     """What is wrong, and what to do about it; None for an unexpected failure."""
+    from adapters.better_auth.http_client import InvalidEnvironment
     from adapters.postgres.access import CannotServe
+    from adapters.postgres.inspection import UnsuitableDatabase
     from adapters.postgres.schema import NotPermitted
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.cli.local_postgres import CannotStart
@@ -194,12 +196,16 @@ def _message(failure: Exception) -> str | None:
             return f"Invalid or missing settings (from the environment or .env):\n{failure}"
         case CannotListen() | CannotServe() | CannotStart() | NoDatabase() | NotMigrated() | NotOurs():
             return str(failure)
+        case InvalidEnvironment():
+            return f"Invalid environment variables: {failure}"
         case InvalidValue():
             return f"{failure.field} {failure}"
         case StorageUnavailable():
             return f"Cannot connect to the database at DATABASE_URL: {failure}"
         case NotPermitted():
             return f"The role in DATABASE_URL lacks privileges: {failure}"
+        case UnsuitableDatabase():
+            return f"Cannot use the database at DATABASE_URL: {failure}"
         case OSError() if failure.filename:
             path = Path(failure.filename).absolute()
             return f"Cannot use {path} ({failure.strerror}): fix that, or run in another folder."

@@ -62,7 +62,7 @@ def test_the_openapi_document_is_printed_without_settings_or_database(todo: Todo
     assert list(todo.folder.iterdir()) == []
 
 
-CHECKS = ("version", "settings", "database", "schema", "access", "secret")
+CHECKS = ("version", "settings", "database", "schema", "access", "writes", "secret")
 
 
 def test_the_doctor_passes_without_configuration(beside: tuple[Todo, Serving]) -> None:
@@ -146,16 +146,18 @@ def test_a_role_is_made_to_serve_and_others_that_reach_the_tasks_are_found(
         todo.run("migrate", **owner)
         with psycopg.connect(conninfo) as connection:
             names = sql.Identifier(weak)
-            connection.execute(sql.SQL("GRANT ALL ON tasks, task_creations, alembic_version TO {}").format(names))
+            connection.execute(sql.SQL("GRANT ALL ON tasks, task_creations, todo_alembic_version TO {}").format(names))
         refused = todo.run("serve", "--port", "0", **serving)
         hidden = "the role in DATABASE_URL lacks privileges: row-level security hides all tasks from it;"
         assert (refused.returncode, refused.stderr[1:].startswith(hidden[1:])) == (1, True)
-        assert f"FAIL  database  {hidden}" in todo.run("doctor", **serving).stdout
+        assert f"FAIL  schema    {hidden}" in todo.run("doctor", **serving).stdout
         found = todo.run("doctor", **owner).stdout
         assert f"FAIL  access    other roles reach the tasks: {weak} (REFERENCES, TRIGGER, TRUNCATE)" in found
-        assert f"REVOKE ALL ON tasks, task_creations, alembic_version FROM {weak}" in found
+        assert f"REVOKE ALL ON tasks, task_creations, todo_alembic_version FROM {weak}" in found
         with psycopg.connect(conninfo) as connection:
-            connection.execute(sql.SQL("REVOKE ALL ON tasks, task_creations, alembic_version FROM {}").format(names))
+            connection.execute(
+                sql.SQL("REVOKE ALL ON tasks, task_creations, todo_alembic_version FROM {}").format(names)
+            )
         for _ in range(2):
             migrated = todo.run("migrate", "--serving-role", weak, **owner)
             assert migrated.stdout.endswith(f"{weak} may serve: it reads and changes tasks, and nothing else.\n")
@@ -179,6 +181,19 @@ def test_a_role_that_may_not_create_tables_is_one_clear_line(todo: Todo, server:
         refused = todo.run("migrate", **settings)
     assert refused.returncode == 1
     assert refused.stderr == "The role in DATABASE_URL lacks privileges: permission denied for schema public\n"
+
+
+@pytest.mark.parametrize(
+    "command", [["doctor"], ["serve", "--port", "0"], ["serve", "--port", "0", "--workers", "2"]], ids=" ".join
+)
+def test_a_proxy_that_cannot_be_used_is_one_clear_line(todo: Todo, database: str, command: list[str]) -> None:
+    proxy = {"ALL_PROXY": "socks5h://me:hunter2@127.0.0.1:1080", "NO_PROXY": ""}
+    refused = todo.run(*command, DATABASE_URL=url(database), BETTER_AUTH_URL="http://127.0.0.1:1", **proxy)
+    assert refused.returncode == 1
+    [message] = [line for line in (refused.stdout + refused.stderr).splitlines() if "ALL_PROXY" in line]
+    assert "must be http:// or https:// proxies, because SOCKS is not supported" in message
+    assert "Traceback" not in refused.stderr
+    assert "hunter2" not in refused.stdout + refused.stderr
 
 
 def test_an_unreachable_database_is_one_clear_line(todo: Todo) -> None:

@@ -3,14 +3,15 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
-from adapters.postgres import statements
+from adapters.postgres import schema, statements
 from adapters.postgres.connection import Connection
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
@@ -18,11 +19,12 @@ from adapters.postgres.repository import PostgresTaskRepository, _digest
 from adapters.postgres.sql import Statement
 from adapters.postgres.statements import PAGES
 from domain.errors import StorageUnavailable
-from domain.listing import Selection, Sort
+from domain.listing import Position, Selection, Sort
 from domain.search import SearchText
 from domain.task import Draft, Task
-from domain.values import IdempotencyKey, Title
+from domain.values import IdempotencyKey, TaskId, Title
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract, append
+from tests.databases import serving_role
 
 
 @pytest.fixture
@@ -40,6 +42,70 @@ class TestWithoutLibpqItself(TaskRepositoryContract):
         slower = Pool(database, connections=8, prepare=None, driver=Connection)
         yield PostgresTaskRepository(Database(slower))
         await slower.close()
+
+
+class TestAsTheServingRole(TaskRepositoryContract):
+    """With its privileges and no others."""
+
+    @pytest.fixture
+    async def tasks(self, pool: Pool, database: str, worker_id: str) -> AsyncIterator[PostgresTaskRepository]:
+        with serving_role(database, f"serving_{worker_id}") as conninfo:
+            serving = Pool(conninfo, connections=8, prepare=None)
+            yield PostgresTaskRepository(Database(serving))
+            await serving.close()
+
+
+@pytest.mark.parametrize("time", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, UTC)])
+async def test_pages_can_begin_at_any_time_that_python_knows(pool: Pool, batching: bool, time: datetime) -> None:
+    """A cursor may hold any of them, and a statement that PostgreSQL rejects fails for its whole batch."""
+    tasks = PostgresTaskRepository(Database(pool, batching=batching))
+    position = Position(time, TaskId(1))
+    assert await tasks.page(ALICE, Selection(sort=Sort.UPDATED), after=position, limit=10) == []
+
+
+async def test_tasks_are_kept_in_the_schema_of_the_search_path(pool: Pool, database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute("CREATE SCHEMA app")
+        try:
+            there = make_conninfo(database, options="-csearch_path=app,public")
+            schema.migrate(there)  # finds the tables in public, and uses them
+            assert owner.execute("SELECT to_regclass('app.tasks')").fetchone() == (None,)
+            there = make_conninfo(database, options="-csearch_path=app")
+            schema.migrate(there)
+            elsewhere = Pool(there, connections=2, prepare=None)
+            try:
+                task = await PostgresTaskRepository(Database(elsewhere)).add(ALICE, MILK, NOON, KEY)
+                await Database(elsewhere).ping()
+            finally:
+                await elsewhere.close()
+            assert owner.execute("SELECT id, (SELECT count(*) FROM public.tasks) FROM app.tasks").fetchall() == [
+                (task.id, 0)
+            ]
+        finally:
+            owner.execute("DROP SCHEMA app CASCADE")
+
+
+async def test_a_role_that_may_only_read_can_read_and_its_writes_are_unavailable(
+    pool: Pool, database: str, worker_id: str, batching: bool
+) -> None:
+    task = await PostgresTaskRepository(Database(pool)).add(ALICE, MILK, NOON)
+    with serving_role(database, f"reader_{worker_id}", "INSERT, UPDATE, DELETE ON tasks, task_creations") as conninfo:
+        reading = Pool(conninfo, connections=8, prepare=None)
+        tasks = PostgresTaskRepository(Database(reading, batching=batching))
+        try:
+            assert await tasks.get(ALICE, task.id) == task
+            assert await tasks.page(ALICE, limit=10) == [task]
+            for write in (
+                tasks.add(ALICE, MILK, NOON),
+                tasks.add(ALICE, MILK, NOON, KEY),
+                tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)),
+                tasks.remove(ALICE, task.id),
+            ):
+                with pytest.raises(StorageUnavailable):
+                    await write
+        finally:
+            await reading.close()
+    assert await PostgresTaskRepository(Database(pool)).get(ALICE, task.id) == task
 
 
 NAMES: Mapping[bytes, str] = {

@@ -63,6 +63,13 @@ def _runs(instance: Service, release: Path) -> bool:
     return str(release.resolve()) in Path(f"/proc/{instance.process.pid}/maps").read_text()
 
 
+async def _revisions(cluster: Cluster) -> set[str]:
+    """Those that the version tables name: ours, and the one that the first releases read."""
+    names = "SELECT table_name FROM information_schema.tables WHERE table_name LIKE '%alembic_version'"
+    tables = [name for [name] in await cluster.execute(names)]
+    return {version for table in tables for [version] in await cluster.execute(f"SELECT version_num FROM {table}")}
+
+
 async def _load(address: str, stack: AsyncExitStack, name: str) -> list[Load]:
     return [await stack.enter_async_context(load(address, contract, SECRET, name)) for contract in CONTRACTS]
 
@@ -85,7 +92,6 @@ async def test_the_previous_release_serves_on_the_new_schema_and_the_way_back_fa
     (opt / "releases/now").symlink_to(installed / "releases/now")
     (opt / "current").symlink_to("releases/previous")
     cluster = Cluster(tmp_path / "data")
-    revision = "SELECT version_num FROM alembic_version"
     async with running(cluster):
         url = f"postgresql://todo@127.0.0.1:{cluster.port}/todo"
         (opt / ".env").write_text(f"DATABASE_URL={url}\nBETTER_AUTH_SECRET={SECRET}\n")
@@ -99,10 +105,10 @@ async def test_the_previous_release_serves_on_the_new_schema_and_the_way_back_fa
                 before = await _load(proxy.address, stack, "before")
                 await asyncio.sleep(3)
             _check(before)
-            [[old]] = await cluster.execute(revision)
+            [old] = await _revisions(cluster)
 
             await _switch(opt, "releases/now", instances)
-            assert await cluster.execute(revision) == [(NEWEST.name[:4],)]
+            assert await _revisions(cluster) == {NEWEST.name[:4]}
             assert old < NEWEST.name[:4]
             assert [_runs(instance, opt / "releases/now") for instance in instances] == [True, True]
 
@@ -110,7 +116,7 @@ async def test_the_previous_release_serves_on_the_new_schema_and_the_way_back_fa
                 back = await _load(proxy.address, stack, "back")
                 await asyncio.sleep(PAUSE)
                 await _switch(opt, "releases/previous", instances)
-            assert await cluster.execute(revision) == [(NEWEST.name[:4],)]
+            assert await _revisions(cluster) == {NEWEST.name[:4]}
             assert [_runs(instance, opt / "releases/previous") for instance in instances] == [True, True]
             _check(back)
             for user in [user for each in before for user in each.users]:
