@@ -225,6 +225,9 @@ def problem_body(spec: ErrorSpec, request_id: str, **more: Any) -> bytes:
     return orjson.dumps(problem)
 
 
+_ERROR_HEADERS = {"vary": "Accept", "cache-control": "no-store"}
+
+
 def _problem(scope: Scope, spec: ErrorSpec, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
     request = context(scope)
     request.error_code = spec.code
@@ -232,10 +235,9 @@ def _problem(scope: Scope, spec: ErrorSpec, *, headers: Mapping[str, str] | None
     response = Response(
         problem_body(spec, request.request_id, **more),
         spec.status,
-        {"Vary": "Accept", **(headers or {})},
+        _ERROR_HEADERS | {name.lower(): value for name, value in (headers or {}).items()},
         media_type="application/problem+json" if "application/problem+json" in accepted else "application/json",
     )
-    response.headers.setdefault("Cache-Control", "no-store")
     if spec.code in _UNAUTHENTICATED:
         response.headers["WWW-Authenticate"] = _challenge(spec)
     if spec.code in _TEMPORARY:
