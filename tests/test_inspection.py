@@ -130,6 +130,7 @@ def test_our_revision_moves_to_a_table_of_its_own_and_earlier_releases_find_thei
 ) -> None:
     as_an_earlier_release_left_it(empty, revision)
     assert schema.revision(empty) == revision
+    assert schema.obstacle_to_writes(empty) is None, "the new table is not missed before the migration"
     schema.migrate(empty)
     assert schema.revision(empty) == schema.HEAD
     assert execute(empty, "SELECT version_num FROM todo_alembic_version") == [(schema.HEAD,)]

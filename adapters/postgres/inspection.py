@@ -79,7 +79,7 @@ def obstacle_to_writes(connection: psycopg.Connection, privileges: Mapping[str, 
     needed = [(table, privilege) for table, of_table in privileges.items() for privilege in of_table]
     query = (
         "SELECT privilege || ' on ' || name FROM unnest(%s::text[], %s::text[]) AS needed (name, privilege) "
-        "WHERE NOT has_table_privilege(name, privilege) UNION ALL SELECT 'USAGE on ' || name "
+        "WHERE NOT has_table_privilege(to_regclass(name), privilege) UNION ALL SELECT 'USAGE on ' || name "
         "FROM (VALUES (%s)) AS sequence (name) WHERE NOT has_sequence_privilege(name, 'USAGE')"
     )
     tables, names = zip(*needed, strict=True)
