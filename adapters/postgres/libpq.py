@@ -13,7 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg.adapt import Transformer
-from psycopg.pq import DiagnosticField, ExecStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus
 from psycopg.pq.abc import PGresult
 
 from adapters.postgres.connection import Connection, Rows, StatementFailed
@@ -32,11 +32,14 @@ class LibpqConnection(Connection):
         self._socket = driver.fileno()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._continue)
+        self._registered = True
 
     def close(self) -> None:
         """A statement in flight fails: it may have been executed."""
-        self._loop.remove_reader(self._socket)  # first: once it is closed, its number may be another socket's
-        self._loop.remove_writer(self._socket)
+        if self._registered:  # once it is closed, its number may be another socket's
+            self._registered = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
         super().close()
         self._finish(self._result if self._result and _failed(self._result) else None)
 
@@ -86,19 +89,30 @@ class LibpqConnection(Connection):
     def _continue(self) -> None:
         """Called when the socket can be read, or written if output waits."""
         if not self._waiter:
-            return self.close()  # an idle connection gets nothing but the server's last message
+            self.close()  # an idle connection gets nothing but the server's last message
+            return
         try:
             self._libpq.consume_input()
             if self._output_waits:
                 self._flush()
-            while not self._libpq.is_busy():
-                result = self._libpq.get_result()
-                if result is None:
-                    return self._finish(self._result)
-                if not (self._result and _failed(self._result)):  # a commit may fail after the rows have arrived
-                    self._result = result
+            if not self._complete():
+                return
         except psycopg.OperationalError:
             self.close()
+        if self._libpq.status == ConnStatus.OK:
+            self._finish(self._result)
+        else:  # libpq has closed the socket
+            self.close()
+
+    def _complete(self) -> bool:
+        """Whether the whole response has arrived."""
+        while not self._libpq.is_busy():
+            result = self._libpq.get_result()
+            if result is None:
+                return True
+            if not (self._result and _failed(self._result)):  # a commit may fail after the rows have arrived
+                self._result = result
+        return False
 
     def _finish(self, result: PGresult | None) -> None:
         waiter, self._waiter = self._waiter, None

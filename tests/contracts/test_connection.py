@@ -1,6 +1,7 @@
 """A connection and the pool of them: with libpq itself, and with psycopg's `execute`."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -167,4 +168,14 @@ async def test_the_event_loop_forgets_the_socket_of_a_closed_connection(database
     connection = await LibpqConnection.open(database, cancel_timeout=1)
     socket = connection._driver.fileno()
     connection.close()
-    assert not asyncio.get_running_loop().remove_reader(socket)
+    loop = asyncio.get_running_loop()
+    assert not loop.remove_reader(socket)
+    reader, writer = os.pipe()
+    try:
+        os.dup2(reader, socket)  # its number is used again
+        loop.add_reader(socket, lambda: None)
+        connection.close()
+        assert loop.remove_reader(socket)
+    finally:
+        for number in {reader, writer, socket}:
+            os.close(number)
