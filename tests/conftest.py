@@ -19,6 +19,10 @@ TEMPLATE = "todo_template"
 LOCK = 1
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seeds", type=int, default=10_000, help="how many random orders of events the batcher meets")
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

@@ -10,8 +10,10 @@ from domain.errors import StorageUnavailable
 
 Arguments = Sequence[object]
 Rows = Sequence[tuple[Any, ...]]
-Execute = Callable[[Statement, Sequence[Arguments], float], Coroutine[Any, Any, Sequence[Rows]]]
-"""Executes a statement for a batch of calls, before the deadline; returns the rows of each call, in the same order."""
+Outcomes = Sequence[Rows | Exception]
+Execute = Callable[[Statement, Sequence[Arguments], float], Coroutine[Any, Any, Outcomes]]
+"""Executes a statement for a batch of calls, before the deadline; returns in their order the rows of each, or why it
+failed."""
 
 
 class Batcher:
@@ -31,8 +33,8 @@ class Batcher:
         self._slow_after = slow_after
         self._longest_queue = longest_queue
         self._queue: list[tuple[Statement, Arguments, float, asyncio.Future[Rows]]] = []
-        self._in_flight: set[asyncio.Task[Sequence[Rows]]] = set()
-        self._blocking: asyncio.Task[Sequence[Rows]] | None = None
+        self._in_flight: set[asyncio.Task[Outcomes]] = set()
+        self._blocking: asyncio.Task[Outcomes] | None = None
 
     @property
     def waiting(self) -> int:
@@ -42,9 +44,8 @@ class Batcher:
     async def ask(self, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
         """The rows of this call, after the statement has committed.
 
-        An exception of the statement is raised to every call of the batch. Raises StorageUnavailable at the deadline,
-        and at once when the queue is full. Cancelling a call does not affect its batch; a call that is cancelled while
-        it waits is not sent.
+        Raises why this call failed; StorageUnavailable at the deadline, and at once when the queue is full. Cancelling
+        a call does not affect its batch; a call that is cancelled while it waits is not sent.
         """
         loop = asyncio.get_running_loop()
         if len(self._queue) >= self._longest_queue:
@@ -81,7 +82,7 @@ class Batcher:
                 slow = loop.call_later(self._slow_after, self._unblock, execution)
                 execution.add_done_callback(partial(self._finish, results, slow))
 
-    def _unblock(self, execution: "asyncio.Task[Sequence[Rows]]") -> None:
+    def _unblock(self, execution: "asyncio.Task[Outcomes]") -> None:
         if self._blocking is execution:
             self._blocking = None
         self._send()
@@ -90,20 +91,20 @@ class Batcher:
         self,
         results: "Sequence[asyncio.Future[Rows]]",
         slow: asyncio.TimerHandle,
-        execution: "asyncio.Task[Sequence[Rows]]",
+        execution: "asyncio.Task[Outcomes]",
     ) -> None:
         slow.cancel()
         self._in_flight.discard(execution)
         self._unblock(execution)
         failure = asyncio.CancelledError() if execution.cancelled() else execution.exception()
-        if failure is None:
-            for result, rows in zip(results, execution.result(), strict=True):
-                if not result.done():
-                    result.set_result(rows)
-        else:
-            for result in results:
-                if not result.done():
-                    result.set_exception(failure)
+        outcomes = execution.result() if failure is None else [failure] * len(results)
+        for result, outcome in zip(results, outcomes, strict=True):
+            if result.done():
+                continue
+            if isinstance(outcome, BaseException):
+                result.set_exception(outcome)
+            else:
+                result.set_result(outcome)
 
 
 def _expire(result: "asyncio.Future[Rows]") -> None:

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from adapters.postgres.batching import Arguments, Batcher, Rows
-from adapters.postgres.failures import OutcomeUnknown, kind_of_refusal
+from adapters.postgres.batching import Arguments, Batcher, Outcomes, Rows
+from adapters.postgres.failures import OutcomeUnknown, StatementRefused, kind_of_refusal
 from adapters.postgres.pool import Pool
 from adapters.postgres.sql import Statement
 from adapters.postgres.statements import STATEMENTS
@@ -21,9 +21,9 @@ class Database:
     `batching`: concurrent calls share executions. Otherwise every call has one of its own; the results are the same.
     """
 
-    def __init__(self, pool: Pool, *, batching: bool = True) -> None:
+    def __init__(self, pool: Pool, *, batching: bool = True, statements: Sequence[Statement] = STATEMENTS) -> None:
         self._pool = pool
-        names = [statement.name for statement in STATEMENTS] if batching else []
+        names = [statement.name for statement in statements] if batching else []
         self.batchers: Mapping[str, Batcher] = {
             name: Batcher(self._execute, slow_after=pool.timeouts.slow_statement) for name in names
         }
@@ -38,7 +38,7 @@ class Database:
 
         Raises StorageUnavailable where the statement was not executed, or not confirmed before the deadline. Raises
         OutcomeUnknown where the connection was lost and it may have been executed; a repeatable statement is executed
-        again instead, and then raises StorageUnavailable.
+        again instead, and then raises StorageUnavailable. Raises StatementRefused where PostgreSQL rejects this call.
         """
         attempt = self.batchers[statement.name].ask if self.batchers else self._alone
         if statement.repeatable:
@@ -66,10 +66,26 @@ class Database:
         raise StorageUnavailable
 
     async def _alone(self, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
-        [rows] = await self._execute(statement, [arguments], deadline)
+        [rows] = await self._rows(statement, [arguments], deadline)
         return rows
 
-    async def _execute(self, statement: Statement, calls: Sequence[Arguments], deadline: float) -> Sequence[Rows]:
+    async def _execute(self, statement: Statement, calls: Sequence[Arguments], deadline: float) -> Outcomes:
+        """What each call would get alone. A statement that is refused is sent again for either half of its calls: the
+        data of one call fails no other."""
+        try:
+            return await self._rows(statement, calls, deadline)
+        except StatementRefused as refusal:
+            if len(calls) == 1:
+                return [refusal]
+            middle = len(calls) // 2
+            return [
+                *await self._execute(statement, calls[:middle], deadline),
+                *await self._execute(statement, calls[middle:], deadline),
+            ]
+        except (OutcomeUnknown, StorageUnavailable) as failure:
+            return [failure] * len(calls)
+
+    async def _rows(self, statement: Statement, calls: Sequence[Arguments], deadline: float) -> Sequence[Rows]:
         """The rows of each call."""
         rows_by_call: list[list[tuple[object, ...]]] = [[] for _ in calls]
         for row in await self._pool.run(statement.query, statement.arrays(calls), deadline):

@@ -42,6 +42,10 @@ class OutcomeUnknown(Exception):
     """The statement was sent and the connection was lost before the result arrived: it may have been executed."""
 
 
+class StatementRefused(RuntimeError):
+    """PostgreSQL rejected the statement and rolled it back: a bug, or data that the database cannot hold."""
+
+
 def is_rolled_back(sqlstate: str | None) -> bool:
     """Whether the statement certainly had no effect and would succeed if sent again."""
     return sqlstate in _ROLLED_BACK
@@ -50,14 +54,14 @@ def is_rolled_back(sqlstate: str | None) -> bool:
 def classify(sqlstate: str | None) -> Exception:
     """The exception for a failed statement; None where the connection was lost without a SQLSTATE.
 
-    Failures other than StorageUnavailable and OutcomeUnknown are bugs: reported by SQLSTATE only, because PostgreSQL's
-    message may quote a task.
+    StatementRefused for all that are neither StorageUnavailable nor OutcomeUnknown: by SQLSTATE only, because
+    PostgreSQL's message may quote a task.
     """
     if sqlstate is None or sqlstate in _SHUTDOWN:
         return OutcomeUnknown()
     if sqlstate[:2] in _UNAVAILABLE or sqlstate in _UNAVAILABLE or sqlstate in _ROLLED_BACK:
         return StorageUnavailable()
-    return RuntimeError(f"PostgreSQL rejected a statement: SQLSTATE {sqlstate}")
+    return StatementRefused(f"PostgreSQL rejected a statement: SQLSTATE {sqlstate}")
 
 
 def first_line(error: psycopg.Error) -> str:

@@ -67,7 +67,7 @@ class Pool:
         """The rows of one statement, committed, before the deadline. Its parameters are `$1`, `$2`, ...
 
         Raises StorageUnavailable where the statement was not executed, and OutcomeUnknown where it may have been. A
-        statement that PostgreSQL rejects for another reason is a bug and raises RuntimeError.
+        statement that PostgreSQL rejects for another reason raises StatementRefused.
         """
         if self._slots.locked():
             await self._wait_for_slot(deadline)

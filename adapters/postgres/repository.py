@@ -44,7 +44,7 @@ _fields: Callable[[Draft | Task], tuple[Any, ...]] = attrgetter(*FIELDS)
 
 class PostgresTaskRepository(TaskRepository):
     """One statement per call where nothing unusual happens; two for an update, which reads and then writes if the task
-    is unchanged, and for a removal of expected versions.
+    is unchanged, and for a removal, which looks first.
 
     Where a write's outcome is unknown, it is retried only if that cannot change a task twice, or if its effect can be
     told from what is stored. A task is never added twice.
@@ -92,11 +92,24 @@ class PostgresTaskRepository(TaskRepository):
             previous = task
 
     async def remove(self, owner: UserId, task_id: TaskId, expected: ExpectedVersions = None) -> None:
-        deadline = self._database.deadline()
-        try:
-            await self._remove(owner, task_id, expected, deadline)
-        except OutcomeUnknown:
-            await self._remove_again(owner, task_id, expected, deadline)
+        deadline, delay, in_doubt, previous = self._database.deadline(), SHORTEST_DELAY, False, None
+        while True:
+            try:  # looks first: once an outcome is unknown, nothing else tells a removed task from one that never was
+                task = (await self._get(owner, task_id, deadline)).matching(expected)
+                if task == previous:  # unchanged and yet not removed: another transaction has locked it
+                    delay = await _back_off(delay)
+                version = None if expected is None else task.updated_at
+                if await self._database.ask(REMOVE, owner, task_id, version, deadline=deadline):
+                    return None
+                previous = task
+            except TaskNotFound:
+                if not in_doubt:
+                    raise
+                return await self._settle(owner, deadline)  # whether this call removed it or another: it is gone
+            except OutcomeUnknown:
+                if in_doubt:
+                    raise StorageUnavailable from None
+                in_doubt = True
 
     async def remove_oldest(self, owner: UserId, *, up_to: TaskId, limit: int) -> int:
         deadline, delay = self._database.deadline(), SHORTEST_DELAY
@@ -168,24 +181,6 @@ class PostgresTaskRepository(TaskRepository):
             raise StorageUnavailable  # changed by another call since, perhaps on top of this change
         await self._settle(task.user_id, deadline)
         return True
-
-    async def _remove(self, owner: UserId, task_id: TaskId, expected: ExpectedVersions, deadline: float) -> None:
-        delay, version = SHORTEST_DELAY, None
-        while True:
-            if expected is not None:
-                version = (await self._get(owner, task_id, deadline)).matching(expected).updated_at
-            if await self._database.ask(REMOVE, owner, task_id, version, deadline=deadline):
-                return
-            (await self._get(owner, task_id, deadline)).matching(expected)
-            delay = await _back_off(delay)  # it exists: another transaction has, or had, locked it
-
-    async def _remove_again(self, owner: UserId, task_id: TaskId, expected: ExpectedVersions, deadline: float) -> None:
-        try:
-            await self._remove(owner, task_id, expected, deadline)
-        except TaskNotFound:  # whether this call removed it or another: it is gone
-            await self._settle(owner, deadline)
-        except OutcomeUnknown:
-            raise StorageUnavailable from None
 
     async def _add_once(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey, deadline: float) -> Task:
         digest = _digest(draft)

@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from adapters.postgres import schema, statements
 from adapters.postgres.connection import Connection
 from adapters.postgres.database import Database
+from adapters.postgres.failures import StatementRefused
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository, _digest
 from adapters.postgres.sql import Statement
@@ -149,7 +150,7 @@ async def test_a_single_call_is_one_statement_and_an_update_is_two(watched: Watc
     await tasks.update(ALICE, task.id, lambda task: task)
     assert watched.take() == ["GET"]
     await tasks.remove(ALICE, task.id)
-    assert watched.take() == ["REMOVE"]
+    assert watched.take() == ["GET", "REMOVE"]
     await tasks.add(ALICE, MILK, NOON, KEY)
     assert watched.take() == ["ADD_ONCE"]
     await tasks.add(ALICE, MILK, NOON, KEY)
@@ -163,7 +164,7 @@ async def test_concurrent_calls_share_a_statement(watched: WatchedPool) -> None:
     await asyncio.gather(*(tasks.get(task.user_id, task.id) for task in added))
     await asyncio.gather(*(tasks.update(task.user_id, task.id, lambda task: task.toggle(LATER)) for task in added))
     await asyncio.gather(*(tasks.remove(task.user_id, task.id) for task in added))
-    assert watched.take() == ["GET", "GET", "SAVE", "REMOVE"]
+    assert watched.take() == ["GET", "GET", "SAVE", "GET", "REMOVE"]
 
 
 async def test_without_batching_each_call_has_a_statement_of_its_own(watched: WatchedPool) -> None:
@@ -349,3 +350,15 @@ async def test_a_bug_is_reported_without_the_message_of_postgresql(tasks: Postgr
 def test_digests_of_earlier_releases_stay_valid() -> None:
     """A retry that spans an upgrade is recognised by the digest that the previous release stored."""
     assert _digest(MILK) == blake2b(b'["Buy milk","Two litres",false]', digest_size=16).hexdigest()
+
+
+async def test_data_that_the_database_refuses_fails_its_own_call_only(pool: Pool, batching: bool) -> None:
+    tasks = PostgresTaskRepository(Database(pool, batching=batching))
+    drafts = [Draft(Title(f"task {number}")) for number in range(40)]
+    for number in (0, 7, 39):
+        drafts[number] = Draft("too long" * 100)  # type: ignore[arg-type]
+    added = await asyncio.gather(*(tasks.add(ALICE, draft, NOON) for draft in drafts), return_exceptions=True)
+    assert [number for number, task in enumerate(added) if isinstance(task, StatementRefused)] == [0, 7, 39]
+    stored = await tasks.page(ALICE, limit=100)
+    assert sorted(stored) == sorted(task for task in added if isinstance(task, Task))
+    assert len(stored) == 37

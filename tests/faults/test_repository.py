@@ -174,10 +174,23 @@ async def test_a_removal_whose_result_is_lost_succeeds_if_the_task_is_gone(
     tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
 ) -> None:
     task = await tasks.add(ALICE, MILK, NOON)
-    removing = await _lose_the_result(tasks.remove(ALICE, task.id), between)
-    await removing
+    between.result_to_lose = b"DELETE"
+    await tasks.remove(ALICE, task.id)
+    assert between.result_to_lose is None
     with pytest.raises(TaskNotFound):
         await direct.get(ALICE, task.id)
+
+
+async def test_a_removal_of_somebody_else_s_task_whose_result_is_lost_is_not_found(
+    tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
+) -> None:
+    task = await tasks.add(BOB, MILK, NOON)
+    for lost in (b"SELECT", b"DELETE"):
+        between.result_to_lose = lost
+        with pytest.raises(TaskNotFound):
+            await tasks.remove(ALICE, task.id)
+    between.result_to_lose = None
+    assert await direct.get(BOB, task.id) == task
 
 
 async def _lose_the_result(call: Awaitable[object], between: Proxy) -> "asyncio.Future[Any]":
