@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import count
 
 from application.ports import IdentityProvider, TaskRepository
-from domain.errors import KeyReused, ListChanged, NotAuthenticated, TaskNotFound
+from domain.errors import KeyReused, ListChanged, NotAuthenticated, QuotaExceeded, TaskNotFound
 from domain.listing import ALL, Position, Selection
 from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
@@ -15,7 +15,8 @@ from domain.values import IdempotencyKey, TaskId, UserId
 class InMemoryTaskRepository(TaskRepository):
     """Keeps immutable tasks, so nobody can change one behind its back. No method suspends, so each is atomic."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_tasks: int | None = None) -> None:
+        self._max_tasks = max_tasks
         self._tasks: dict[tuple[UserId, TaskId], Task] = {}
         self._creations: dict[tuple[UserId, IdempotencyKey | None], tuple[Draft, Task]] = {}
         self._ids = count(1)
@@ -26,6 +27,8 @@ class InMemoryTaskRepository(TaskRepository):
             if earlier[0] != draft:
                 raise KeyReused
             return earlier[1]
+        if self._max_tasks is not None and sum(user_id == owner for user_id, _ in self._tasks) >= self._max_tasks:
+            raise QuotaExceeded
         task = Task(id=TaskId(next(self._ids)), user_id=owner, **asdict(draft), created_at=at, updated_at=at)
         self._tasks[owner, task.id] = task
         if key is not None:

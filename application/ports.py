@@ -16,14 +16,16 @@ class TaskRepository(Protocol):
     """Everybody's tasks, reachable only one owner at a time: no method can be called without one.
 
     When a call returns, its effect is durable. Another owner's task is TaskNotFound, like one that never existed.
-    Every method raises StorageUnavailable where the tasks cannot be reached.
+    Every method raises StorageUnavailable where the tasks cannot be reached, and TooManyRequests where too many calls
+    of the owner are waiting.
     """
 
     async def add(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None = None) -> Task:
         """The stored task, created `at`, under an id that no task had before, not even a deleted one.
 
         If the owner has used the key for the same draft within its lifetime: the task of that first call, as it was
-        created, and nothing is stored. Raises KeyReused if they used it for another draft.
+        created, and nothing is stored. Raises KeyReused if they used it for another draft, and QuotaExceeded where
+        there is a quota and the owner has that many tasks.
         """
         ...
 

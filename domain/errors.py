@@ -60,5 +60,13 @@ class KeyReused(DomainError):
     """The idempotency key was already used for a different task."""
 
 
+class TooManyRequests(DomainError):
+    """The caller has so many calls waiting that this one was refused, without effect."""
+
+
+class QuotaExceeded(DomainError):
+    """The owner has as many tasks as one user may have."""
+
+
 class StorageUnavailable(DomainError):
     """Tasks cannot be reached at the moment; the same call may succeed later."""

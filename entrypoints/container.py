@@ -39,7 +39,7 @@ class Container(DeclarativeContainer):
     database = Singleton(Database, pool)
     ping = database.provided.ping.call()
 
-    tasks = Singleton(PostgresTaskRepository, database)
+    tasks = Singleton(PostgresTaskRepository, database, settings.provided.max_tasks_per_user)
     jwks = Singleton(_jwks_client, settings.provided.jwks_urls)
     jwks_of_others = Singleton(_jwks_clients, settings.provided.other_issuers)
     identity = Singleton(

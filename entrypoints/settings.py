@@ -96,6 +96,7 @@ class Settings(BaseSettings):
 
     cors_origins: Annotated[list[Annotated[str, AfterValidator(cors_origin)]] | None, NoDecode, COMMA_SEPARATED] = None
     complete_toggles: bool = False
+    max_tasks_per_user: Annotated[int, whole_number(1, 1_000_000)] | None = None
 
     metrics_port: Annotated[int, whole_number(0, 65535)] | None = None
     metrics_host: str = "127.0.0.1"

@@ -21,6 +21,7 @@ from domain.values import UserId
 
 MAX_TOKEN = 8 * 1024  # characters; decoding junk takes time in proportion to its length before it fails
 MAX_REMEMBERED = 4096  # tokens; at most 32 MiB
+MAX_REFUSED, REFUSED_SECONDS = 256, 1.0  # remembered refusals; short, because a key may appear, or `nbf` pass
 LEEWAY = 30  # seconds of clock skew between the issuer and us
 MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2
 PUBLIC_SECRET = "better-auth-secret-12345678901234567890"  # Better Auth's own fallback, known to everyone
@@ -63,7 +64,8 @@ class BetterAuthIdentityProvider(IdentityProvider):
     """Accepts tokens signed with one of the secrets (HS256; the current secret first) or with a key of the JWKS.
 
     Verified tokens are remembered until they expire or the keys change: verifying costs a hundred times as much as a
-    lookup. `max_remembered=0` switches that off.
+    lookup. Refused ones are for a second, so that a client that repeats one costs little. `max_remembered=0` switches
+    both off.
 
     `others`: further issuers by their origin, which is the `iss` and the `aud` of their tokens, each with its own keys.
     A token is verified with the keys of the issuer that it names, and with no others; users of these issuers are pairs
@@ -97,7 +99,12 @@ class BetterAuthIdentityProvider(IdentityProvider):
         if user is not None:
             self.remembered += 1
             return user
-        user = await self._verify(token)
+        self._remembered.refuse_again(token, self._key_version)
+        try:
+            user = await self._verify(token)
+        except NotAuthenticated as refusal:
+            self._remembered.add_refusal(token, self._key_version, refusal)
+            raise
         self.verified += 1
         return user
 
@@ -169,13 +176,15 @@ class BetterAuthIdentityProvider(IdentityProvider):
 
 
 class _RememberedTokens:
-    """Verified tokens with their users, keyed by the whole token, until they expire or the keys change."""
+    """Verified tokens with their users, and refused ones with the reason, keyed by the whole token, until they expire
+    or the keys change."""
 
     def __init__(self, now: Callable[[], float], maximum: int) -> None:
         self._now = now
         self._maximum = maximum
         self._key_version = 0
         self._users: dict[str, tuple[UserId, float]] = {}
+        self._refusals: dict[str, tuple[NotAuthenticated, float]] = {}
 
     def user(self, token: str, key_version: int) -> UserId | None:
         self._clear_if_changed(key_version)
@@ -192,10 +201,26 @@ class _RememberedTokens:
                 del self._users[next(iter(self._users))]
             self._users[token] = (user, expires)
 
+    def refuse_again(self, token: str, key_version: int) -> None:
+        """Raises what the token was refused with less than a second ago."""
+        self._clear_if_changed(key_version)
+        refusal, at = self._refusals.get(token, (None, 0.0))
+        if refusal is not None and 0 <= self._now() - at < REFUSED_SECONDS:
+            raise type(refusal)(*refusal.args)
+
+    def add_refusal(self, token: str, key_version: int, refusal: NotAuthenticated) -> None:
+        self._clear_if_changed(key_version)
+        if self._maximum and len(token) <= MAX_TOKEN:
+            self._refusals.pop(token, None)
+            if len(self._refusals) >= MAX_REFUSED:
+                del self._refusals[next(iter(self._refusals))]
+            self._refusals[token] = (refusal.with_traceback(None), self._now())
+
     def _clear_if_changed(self, key_version: int) -> None:
         if key_version != self._key_version:
             self._key_version = key_version
             self._users.clear()
+            self._refusals.clear()
 
 
 def _user(claims: dict[str, Any], issuer: str | None) -> UserId:

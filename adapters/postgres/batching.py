@@ -5,8 +5,9 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from adapters.postgres.fairness import FairQueue
 from adapters.postgres.sql import Statement
-from domain.errors import StorageUnavailable
+from domain.errors import StorageUnavailable, TooManyRequests
 
 Arguments = Sequence[object]
 Rows = Sequence[tuple[Any, ...]]
@@ -21,18 +22,27 @@ class Batcher:
 
     A call that finds nothing in flight is sent in the same turn of the event loop, with the others of that turn. Calls
     that arrive while an execution is in flight go into the next batch, which is sent when that execution ends or has
-    run for `slow_after` seconds. The statement bounds the size of a batch and the number of executions in flight.
+    run for `slow_after` seconds. They are taken in turn by owner, the first argument of each call. The statement bounds
+    the size of a batch; `in_flight` executions may run concurrently, where they are slow.
     """
 
-    def __init__(self, execute: Execute, *, slow_after: float = 0.005, longest_queue: int = 1000) -> None:
+    def __init__(
+        self,
+        execute: Execute,
+        *,
+        in_flight: int,
+        slow_after: float = 0.005,
+        longest_queue: int = 1000,
+        share: int = 250,
+    ) -> None:
         self.statements_sent = self.calls_sent = 0
         """Totals since the start. Their ratio is the average batch size."""
         self.refused = 0
-        """Calls since the start that were refused because `longest_queue` calls were waiting."""
+        """Calls since the start that were refused: `longest_queue` calls were waiting, or `share` of one owner."""
         self._execute = execute
         self._slow_after = slow_after
-        self._longest_queue = longest_queue
-        self._queue: list[tuple[Statement, Arguments, float, asyncio.Future[Rows]]] = []
+        self._most_in_flight = in_flight
+        self._queue = FairQueue[tuple[Statement, Arguments, float, asyncio.Future[Rows]]](longest_queue, share)
         self._in_flight: set[asyncio.Task[Outcomes]] = set()
         self._blocking: asyncio.Task[Outcomes] | None = None
 
@@ -44,17 +54,19 @@ class Batcher:
     async def ask(self, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
         """The rows of this call, after the statement has committed.
 
-        Raises why this call failed; StorageUnavailable at the deadline, and at once when the queue is full. Cancelling
-        a call does not affect its batch; a call that is cancelled while it waits is not sent.
+        Raises why this call failed; StorageUnavailable at the deadline and, at once, where the queue is full;
+        TooManyRequests where the owner's share of it is. Cancelling a call does not affect its batch; a call that is
+        cancelled while it waits is not sent.
         """
         loop = asyncio.get_running_loop()
-        if len(self._queue) >= self._longest_queue:
-            self.refused += 1
-            raise StorageUnavailable
         if loop.time() >= deadline:
             raise StorageUnavailable
         result: asyncio.Future[Rows] = loop.create_future()
-        self._queue.append((statement, arguments, deadline, result))
+        try:
+            self._queue.add(arguments[0], (statement, arguments, deadline, result))
+        except (StorageUnavailable, TooManyRequests):
+            self.refused += 1
+            raise
         if len(self._queue) == 1:
             loop.call_soon(self._send)  # not now: the same turn of the loop may bring more calls
         timeout = loop.call_at(deadline, _expire, result)
@@ -66,12 +78,8 @@ class Batcher:
     def _send(self) -> None:
         """Sends batches from the queue, as far as the limits allow."""
         loop = asyncio.get_running_loop()
-        while self._queue and self._blocking is None:
-            statement, *_ = self._queue[0]
-            if len(self._in_flight) >= statement.in_flight:
-                return
-            batch = [call for call in self._queue[: statement.batch_size] if not call[-1].done()]
-            del self._queue[: statement.batch_size]
+        while self._queue and self._blocking is None and len(self._in_flight) < self._most_in_flight:
+            statement, batch = self._next_batch()
             if batch:
                 self.statements_sent += 1
                 self.calls_sent += len(batch)
@@ -81,6 +89,17 @@ class Batcher:
                 self._blocking = execution
                 slow = loop.call_later(self._slow_after, self._unblock, execution)
                 execution.add_done_callback(partial(self._finish, results, slow))
+
+    def _next_batch(self) -> tuple[Statement, list[tuple[Statement, Arguments, float, asyncio.Future[Rows]]]]:
+        """Without the calls that are cancelled or expired."""
+        statement, batch = self._queue.first()[0], []
+        for _ in range(statement.batch_size):
+            call = self._queue.take()
+            if not call[-1].done():
+                batch.append(call)
+            if not self._queue or self._queue.first()[0] is not statement:
+                break
+        return statement, batch
 
     def _unblock(self, execution: "asyncio.Task[Outcomes]") -> None:
         if self._blocking is execution:

@@ -23,9 +23,11 @@ class Database:
 
     def __init__(self, pool: Pool, *, batching: bool = True, statements: Sequence[Statement] = STATEMENTS) -> None:
         self._pool = pool
-        names = [statement.name for statement in statements] if batching else []
         self.batchers: Mapping[str, Batcher] = {
-            name: Batcher(self._execute, slow_after=pool.timeouts.slow_statement) for name in names
+            statement.name: Batcher(
+                self._execute, in_flight=self._most_in_flight(statement), slow_after=pool.timeouts.slow_statement
+            )
+            for statement in (statements if batching else ())
         }
         """By the name of the statements that they execute; none without batching."""
 
@@ -56,6 +58,9 @@ class Database:
             raise StorageUnavailable(kind_of_refusal(refusal) if refusal else "no response in time") from None
         if not migrated:
             raise StorageUnavailable("the database is not migrated")
+
+    def _most_in_flight(self, statement: Statement) -> int:
+        return min(statement.in_flight, max(1, self._pool.connections // 2)) if statement.scans else statement.in_flight
 
     async def _retry(self, attempt: Attempt, statement: Statement, arguments: Arguments, deadline: float) -> Rows:
         for _ in range(ATTEMPTS):

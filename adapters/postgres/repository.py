@@ -2,22 +2,22 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from hashlib import blake2b
 from operator import attrgetter
 from typing import Any
-from weakref import WeakValueDictionary
 
 import orjson
 
 from adapters.postgres.database import Database
 from adapters.postgres.failures import OutcomeUnknown
+from adapters.postgres.fairness import Turns
 from adapters.postgres.statements import (
     ADD,
     ADD_ONCE,
+    COUNT,
     FIELDS,
     GET,
     PAGES,
@@ -30,11 +30,12 @@ from adapters.postgres.statements import (
     SETTLE,
 )
 from application.ports import TaskRepository
-from domain.errors import KeyReused, ListChanged, StorageUnavailable, TaskNotFound
+from domain.errors import KeyReused, ListChanged, QuotaExceeded, StorageUnavailable, TaskNotFound
 from domain.listing import ALL, Position, Selection, Sort
 from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
+MAX_WAITING = 16  # calls of one owner that take turns: a scan of a long list takes tenths of a second
 SHORTEST_DELAY, LONGEST_DELAY = 0.005, 0.1  # seconds, before a task that another transaction has locked is retried
 
 _FIELDS_OF_FIRST_RELEASE = ("title", "description", "completed")
@@ -50,19 +51,22 @@ class PostgresTaskRepository(TaskRepository):
     told from what is stored. A task is never added twice.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, max_tasks: int | None = None) -> None:
+        """`max_tasks`: quota of one owner, checked before each addition. Additions of one owner then take turns here;
+        each other process may add one more at the same moment."""
         self._database = database
-        self._searching: WeakValueDictionary[UserId, asyncio.Lock] = WeakValueDictionary()
+        self._max_tasks = max_tasks
+        self._scans, self._additions = Turns(MAX_WAITING), Turns(MAX_WAITING)
 
     async def add(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None = None) -> Task:
         deadline = self._database.deadline()
-        if key is not None:
-            return await self._add_once(owner, draft, at, key, deadline)
-        try:
-            [[task_id]] = await self._database.ask(ADD, owner, at, *_fields(draft), deadline=deadline)
-        except OutcomeUnknown:  # without a key, a retry might add a second task
-            raise StorageUnavailable from None
-        return _created(task_id, owner, draft, at)
+        if self._max_tasks is None:
+            return await self._add(owner, draft, at, key, deadline)
+        async with self._additions.turn(owner, deadline):
+            [[count]] = await self._database.ask(COUNT, owner, self._max_tasks, deadline=deadline)
+            if count >= self._max_tasks and not (key and await self._is_used(owner, key, at, deadline)):
+                raise QuotaExceeded
+            return await self._add(owner, draft, at, key, deadline)
 
     async def get(self, owner: UserId, task_id: TaskId) -> Task:
         return await self._get(owner, task_id, self._database.deadline())
@@ -73,11 +77,11 @@ class PostgresTaskRepository(TaskRepository):
         deadline, search = self._database.deadline(), selection.search and selection.search.pattern
         statement = PAGES[selection.sort, selection.descending, search is not None]
         arguments = owner, selection.completed, search, *(after or (None, None)), limit
-        if search is None:
-            rows = await self._database.ask(statement, *arguments, deadline=deadline)
-        else:
-            async with self._turn(owner, deadline):
+        if statement.scans:
+            async with self._scans.turn(owner, deadline):
                 rows = await self._database.ask(statement, *arguments, deadline=deadline)
+        else:
+            rows = await self._database.ask(statement, *arguments, deadline=deadline)
         return [*map(Task._make, rows)]
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
@@ -142,6 +146,22 @@ class PostgresTaskRepository(TaskRepository):
                 raise ListChanged
             delay = await _back_off(delay)  # another transaction has locked some of them
 
+    async def _add(
+        self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None, deadline: float
+    ) -> Task:
+        if key is not None:
+            return await self._add_once(owner, draft, at, key, deadline)
+        try:
+            [[task_id]] = await self._database.ask(ADD, owner, at, *_fields(draft), deadline=deadline)
+        except OutcomeUnknown:  # without a key, a retry might add a second task
+            raise StorageUnavailable from None
+        return _created(task_id, owner, draft, at)
+
+    async def _is_used(self, owner: UserId, key: IdempotencyKey, at: datetime, deadline: float) -> bool:
+        """Whether an addition with this key would add nothing."""
+        rows = await self._database.ask(RECALL, owner, key, deadline=deadline)
+        return any(at - created_at < IdempotencyKey.LIFETIME for _, _, created_at in rows)
+
     async def _page(self, owner: UserId, limit: int, deadline: float) -> Sequence[Task]:
         """The owner's oldest tasks."""
         statement = PAGES[Sort.CREATED, False, False]
@@ -153,20 +173,6 @@ class PostgresTaskRepository(TaskRepository):
         if not rows:
             raise TaskNotFound
         return Task._make(rows[0])
-
-    @asynccontextmanager
-    async def _turn(self, owner: UserId, deadline: float) -> AsyncIterator[None]:
-        """One search per owner at a time, so that no other owner waits behind all searches of this one."""
-        turn = self._searching.setdefault(owner, asyncio.Lock())
-        try:
-            async with asyncio.timeout_at(deadline):
-                await turn.acquire()
-        except TimeoutError:
-            raise StorageUnavailable from None
-        try:
-            yield
-        finally:
-            turn.release()
 
     async def _save(self, task: Task, changed: Task, deadline: float) -> bool:
         """Whether the task was still stored as given, and is changed now."""

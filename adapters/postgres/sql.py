@@ -13,8 +13,8 @@ class Statement:
     """SQL and its parameters, as data.
 
     `parameters` maps the parameters of one call to their PostgreSQL types. The first column of every returned row is
-    the `n` of the call that the row belongs to. Statements of one name share a queue and counters, and must
-    have a batch size of 1.
+    the `n` of the call that the row belongs to. The first parameter is the owner. Statements of one name share a queue,
+    counters and the number of executions in flight.
     """
 
     name: str
@@ -25,6 +25,8 @@ class Statement:
     """Calls that may share one execution."""
     in_flight: int = 4
     """Executions that may run concurrently, where they are slow."""
+    scans: bool = False
+    """It looks at all tasks of the owner: such statements have at most half of the connections."""
     repeatable: bool = False
     """Executing it twice has the effect of executing it once, so it is retried when its outcome is unknown."""
 

@@ -38,6 +38,19 @@ ADD = Statement(
     {"owner": "varchar", "at": "timestamptz", **FIELDS},
 )
 
+COUNT = Statement(
+    "count",
+    f"""
+    SELECT call.n, (
+        SELECT count(*) FROM (SELECT FROM tasks WHERE tasks.user_id = call.owner LIMIT call.most) AS counted
+    )
+    FROM {CALLS}
+    """,
+    {"owner": "varchar", "most": "bigint"},
+    repeatable=True,
+)
+"""How many tasks the owner has, up to `most`. Reads the index, so its price grows with `most`."""
+
 _EXPIRED = f"interval '{IdempotencyKey.LIFETIME.total_seconds():.0f} seconds'"
 
 ADD_ONCE = Statement(
@@ -113,12 +126,10 @@ def _page(sort: Sort, *, descending: bool, searching: bool) -> Statement:
         "after_id": "bigint",
         "size": "bigint",
     }
-    if searching:
-        return Statement("search", sql, parameters, batch_size=1, in_flight=2, repeatable=True)
-    name = f"page_{sort.value}" + ("_desc" if descending else "")
-    if sort is Sort.CREATED:
+    if sort is Sort.CREATED and not searching:
+        name = "page_created" + ("_desc" if descending else "")
         return Statement(name, sql, parameters, batch_size=16, repeatable=True)
-    return Statement(name, sql, parameters, batch_size=4, in_flight=2, repeatable=True)
+    return Statement("scan", sql, parameters, batch_size=1 if searching else 4, scans=True, repeatable=True)
 
 
 PAGES: Mapping[tuple[Sort, bool, bool], Statement] = {
@@ -130,8 +141,8 @@ PAGES: Mapping[tuple[Sort, bool, bool], Statement] = {
 """Keyset pagination, by sort order, whether descending, and whether searching.
 
 An optional search in one statement would make PostgreSQL expect so few rows that it sorts instead of following the
-index. Only the order of creation has an index; the other orders and searches read all tasks of the owner, so fewer of
-them share an execution or run concurrently."""
+index. Only the order of creation has an index; the other orders and searches read all tasks of the owner. They share
+one queue, and fewer of them share an execution."""
 
 # Writers skip rows that another transaction has locked, so one locked task delays no other call of the batch.
 SAVE = Statement(
@@ -226,4 +237,17 @@ SETTLE = Statement(
 """Returns once everything committed before is as durable as the server makes it, on synchronous standbys too: an empty
 message in the write-ahead log, which nobody reads, is committed after it."""
 
-STATEMENTS = (GET, ADD, ADD_ONCE, RECALL, *PAGES.values(), SAVE, SAVE_AGAIN, REMOVE, REMOVE_OLDEST, REMOVE_ALL, SETTLE)
+STATEMENTS = (
+    GET,
+    COUNT,
+    ADD,
+    ADD_ONCE,
+    RECALL,
+    *PAGES.values(),
+    SAVE,
+    SAVE_AGAIN,
+    REMOVE,
+    REMOVE_OLDEST,
+    REMOVE_ALL,
+    SETTLE,
+)

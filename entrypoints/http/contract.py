@@ -14,7 +14,9 @@ from domain.errors import (
     InvalidValue,
     KeyReused,
     NotAuthenticated,
+    QuotaExceeded,
     StorageUnavailable,
+    TooManyRequests,
 )
 from entrypoints.http.json_body import JsonBody
 from entrypoints.http.openapi import errors
@@ -51,7 +53,7 @@ class Contract:
 
 
 _UNAUTHENTICATED = tuple(kind for kind in ERRORS if issubclass(kind, NotAuthenticated))
-_COMMON = (*_UNAUTHENTICATED, IdentityUnavailable, InvalidValue, StorageUnavailable)
+_COMMON = (*_UNAUTHENTICATED, IdentityUnavailable, InvalidValue, TooManyRequests, StorageUnavailable)
 
 
 class ContractRoute(APIRoute):
@@ -62,7 +64,7 @@ class ContractRoute(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **declared: Any) -> None:
         super().__init__(path, endpoint, **declared)
         calls = [part.call for part in self.dependant.dependencies]
-        keyed = (KeyReused,) if idempotency_key in calls else ()
+        keyed = (KeyReused, QuotaExceeded) if idempotency_key in calls else ()  # only creations have keys
         specs = [*map(self.contract.error, (*_COMMON, *self.contract.failures, *keyed)), UNHANDLED]
         self.openapi_extra = {"security": [{"bearer": []}], **(self.openapi_extra or {})}
         for body in (call for call in calls if isinstance(call, JsonBody)):

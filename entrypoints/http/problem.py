@@ -29,9 +29,11 @@ from domain.errors import (
     ListChanged,
     NotAuthenticated,
     NotYours,
+    QuotaExceeded,
     StorageUnavailable,
     TaskChanged,
     TaskNotFound,
+    TooManyRequests,
     WrongCredentialType,
 )
 from entrypoints.http.context import context
@@ -60,10 +62,12 @@ ERRORS: Mapping[type[DomainError], ErrorSpec] = {
     AnonymousCaller: ErrorSpec(401, "anonymous_token", "Invalid or expired token"),
     IdentityUnavailable: ErrorSpec(503, "identity_unavailable", "Token verification is temporarily unavailable"),
     NotYours: ErrorSpec(403, "not_yours", "These tasks belong to another user"),
+    QuotaExceeded: ErrorSpec(403, "quota_exceeded", "You have as many tasks as one user may have"),
     KeyReused: ErrorSpec(422, "idempotency_key_reused", "This Idempotency-Key was already used for a different task"),
     ListChanged: ErrorSpec(412, "list_changed", "The list of tasks has changed"),
     TaskChanged: ErrorSpec(412, "task_changed", "The task has changed"),
     TaskNotFound: ErrorSpec(404, "task_not_found", "Task not found"),
+    TooManyRequests: ErrorSpec(429, "too_many_requests", "Too many of your requests are waiting"),
     StorageUnavailable: ErrorSpec(503, "storage_unavailable", "Storage is temporarily unavailable"),
 }
 """Statuses that differ in a contract are listed there (`Contract.statuses`)."""
@@ -97,13 +101,14 @@ TITLES = {
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
 }
 """Reason phrases as in RFC 9110; those in Python's table change from version to version."""
 
 RETRY_AFTER = "1"  # seconds
-_TEMPORARY = {ERRORS[StorageUnavailable].code, ERRORS[IdentityUnavailable].code}
+_TEMPORARY = {ERRORS[kind].code for kind in (StorageUnavailable, IdentityUnavailable, TooManyRequests)}
 
 
 def respond(scope: Scope, failure: Exception, *, reason: str = "") -> Response:

@@ -63,14 +63,14 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 class SimulatedPool:
-    """Executes batches of calls with the parameters (id, row, bad). A call's rows name its id.
+    """Executes batches of calls with the parameters (owner, id, row, bad). A call's rows name its id.
 
     Executions take a random time, so they end in any order; some fail as those of a real database do. The statement is
     refused if the data of any call is bad.
     """
 
     def __init__(self, chance: random.Random, statements: Sequence[Statement]) -> None:
-        self.timeouts = Timeouts()
+        self.timeouts, self.connections = Timeouts(), 4
         self.executed: Counter[int] = Counter()
         """How often each call has had its effect."""
         self.sent_in_doubt: list[int] = []
@@ -84,16 +84,16 @@ class SimulatedPool:
         statement = self._by_query[query]
         calls = [*zip(*(map(int, array[1:-1].split(",")) for array in values), strict=True)]
         assert len(calls) <= statement.batch_size
-        self.sent_in_doubt += [id_ for id_, *_ in calls if id_ in self._in_doubt]
+        self.sent_in_doubt += [id_ for _, id_, *_ in calls if id_ in self._in_doubt]
         self._running[statement.name] += 1
-        assert self._running[statement.name] <= statement.in_flight
+        assert self._running[statement.name] <= (self.connections // 2 if statement.scans else statement.in_flight)
         try:
             return await self._execute(calls, deadline)
         finally:
             self._running[statement.name] -= 1
 
     async def _execute(self, calls: Sequence[tuple[int, ...]], deadline: float) -> Rows:
-        loop, ids = asyncio.get_running_loop(), [id_ for id_, *_ in calls]
+        loop, ids = asyncio.get_running_loop(), [id_ for _, id_, *_ in calls]
         takes = self._chance.choice([0.0, 0.001, 0.004, 0.02, 1.0, 9.0])
         await asyncio.sleep(max(0.0, min(takes, deadline - loop.time())))
         if any(bad for *_, bad in calls):
@@ -108,6 +108,6 @@ class SimulatedPool:
             raise OutcomeUnknown
         self.executed.update(ids)
         self._in_doubt |= {*ids}
-        rows = [(n, id_, copy) for n, (id_, row, _) in enumerate(calls, 1) for copy in range(row % 3)]
+        rows = [(n, id_, copy) for n, (_, id_, row, _) in enumerate(calls, 1) for copy in range(row % 3)]
         self._chance.shuffle(rows)
         return rows

@@ -11,8 +11,8 @@ from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
 from adapters.postgres.sql import Statement
-from adapters.postgres.statements import STATEMENTS
-from domain.errors import StorageUnavailable
+from adapters.postgres.statements import PAGES, STATEMENTS
+from domain.errors import StorageUnavailable, TooManyRequests
 from domain.listing import Selection, Sort
 from domain.search import SearchText
 from tests.contracts.task_repository import ALICE, KEY, LATER, MILK, NOON
@@ -49,7 +49,7 @@ def executor() -> Executor:
 
 @pytest.fixture
 def batcher(executor: Executor) -> Batcher:
-    return Batcher(executor, slow_after=LONG)  # a busy machine makes nothing slow
+    return Batcher(executor, in_flight=2, slow_after=LONG)  # a busy machine makes nothing slow
 
 
 def soon() -> float:
@@ -128,7 +128,7 @@ async def test_a_call_fails_at_its_deadline_and_is_not_sent_afterwards(batcher: 
 
 
 async def test_a_slow_statement_does_not_block_the_next_batch(executor: Executor) -> None:
-    batcher = Batcher(executor, slow_after=0.01)
+    batcher = Batcher(executor, in_flight=2, slow_after=0.01)
     executor.may_finish.clear()
     slow = asyncio.create_task(double(batcher, 0))
     next_ = asyncio.create_task(double(batcher, 1))
@@ -150,13 +150,13 @@ async def test_the_number_of_slow_statements_in_flight_is_bounded() -> None:
         running -= 1
         return [[(None,)] for _ in calls]
 
-    batcher = Batcher(execute, slow_after=0.0)
+    batcher = Batcher(execute, in_flight=2, slow_after=0.0)
     await asyncio.gather(*(batcher.ask(replace(DOUBLE, batch_size=3), [number], soon()) for number in range(100)))
     assert most == 2
 
 
 async def test_calls_beyond_the_longest_queue_are_refused_at_once(executor: Executor) -> None:
-    batcher = Batcher(executor, slow_after=LONG, longest_queue=6)
+    batcher = Batcher(executor, in_flight=2, slow_after=LONG, longest_queue=6)
     executor.may_finish.clear()
     sent = [asyncio.create_task(double(batcher, number)) for number in range(4)]
     await settle()
@@ -194,9 +194,9 @@ async def nowhere() -> AsyncIterator[Pool]:
 
 
 async def test_every_kind_of_statement_has_a_batcher_from_the_start(nowhere: Pool) -> None:
-    pages = {f"page_{sort.value}{direction}" for sort in Sort for direction in ("", "_desc")}
-    others = {"get", "add", "add_once", "recall", "search", "save", "save_again", "remove", "settle"}
-    others |= {"remove_oldest", "remove_all"}
+    pages = {"page_created", "page_created_desc", "scan"}
+    removals = {"remove", "remove_oldest", "remove_all"}
+    others = {"get", "count", "add", "add_once", "recall", "save", "save_again", "settle"} | removals
     batchers = Database(nowhere).batchers
     assert batchers.keys() == pages | others
     assert len({*batchers.values()}) == len(batchers)
@@ -206,10 +206,41 @@ async def test_without_batching_there_are_no_batchers(nowhere: Pool) -> None:
     assert not Database(nowhere, batching=False).batchers
 
 
-def test_statements_share_a_batcher_only_if_each_is_sent_alone() -> None:
-    for statement in STATEMENTS:
-        namesakes = [other for other in STATEMENTS if other.name == statement.name]
-        assert len(namesakes) == 1 or {(other.batch_size, other.in_flight) for other in namesakes} == {(1, 2)}
+async def test_statements_that_scan_share_one_queue_and_at_most_half_of_the_connections() -> None:
+    scans = [statement for statement in STATEMENTS if statement.scans]
+    assert {statement.name for statement in scans} == {"scan"}
+    assert len(scans) == len(PAGES) - 2
+    for connections, most in ((1, 1), (2, 1), (5, 2), (8, 4), (90, 4)):
+        database = Database(Pool("host=nowhere", connections=connections, prepare=None))
+        assert database.batchers["scan"]._most_in_flight == most
+
+
+async def test_waiting_calls_are_taken_in_turn_by_owner(executor: Executor) -> None:
+    batcher = Batcher(executor, in_flight=1, slow_after=LONG)
+    executor.may_finish.clear()
+    first = asyncio.create_task(double(batcher, 0))
+    await settle()
+    calls = [asyncio.create_task(double(batcher, number)) for number in [1, 1, 1, 1, 1, 1, 2, 3, 3]]
+    await settle()
+    executor.may_finish.set()
+    await asyncio.gather(first, *calls)
+    assert executor.batches == [[0], [1, 2, 3, 1], [3, 1, 1, 1], [1]]
+
+
+async def test_an_owner_who_floods_is_refused_and_others_are_not(executor: Executor) -> None:
+    batcher = Batcher(executor, in_flight=1, slow_after=LONG, longest_queue=10, share=3)
+    executor.may_finish.clear()
+    first = asyncio.create_task(double(batcher, 0))
+    await settle()
+    flood = [asyncio.create_task(double(batcher, 1)) for _ in range(9)]
+    await settle()
+    other = asyncio.create_task(double(batcher, 2))
+    await settle()
+    executor.may_finish.set()
+    outcomes = await asyncio.gather(*flood, return_exceptions=True)
+    assert outcomes.count(2) == 3
+    assert sum(isinstance(outcome, TooManyRequests) for outcome in outcomes) == batcher.refused == 6
+    assert (await first, await other) == (0, 4)
 
 
 async def test_the_repository_counts_its_calls_by_statement(pool: Pool) -> None:
@@ -223,5 +254,5 @@ async def test_the_repository_counts_its_calls_by_statement(pool: Pool) -> None:
         await tasks.page(ALICE, selection, limit=9)
     await tasks.remove(ALICE, task.id)
     sent = {name: batcher.calls_sent for name, batcher in database.batchers.items() if batcher.calls_sent}
-    once = dict.fromkeys(["add", "recall", "settle", "save", "page_title_desc", "search", "remove"], 1)
-    assert sent == {**once, "add_once": 2, "get": 2}
+    once = dict.fromkeys(["add", "recall", "settle", "save", "remove"], 1)
+    assert sent == {**once, "add_once": 2, "get": 2, "scan": 2}

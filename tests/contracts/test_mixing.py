@@ -12,11 +12,12 @@ from adapters.postgres.sql import Statement
 from domain.errors import StorageUnavailable
 from tests.contracts.simulation import SimulatedPool, run
 
-PARAMETERS = {"id": "bigint", "row": "bigint", "bad": "bigint"}
+PARAMETERS = {"owner": "bigint", "id": "bigint", "row": "bigint", "bad": "bigint"}
 READ = Statement("read", "SELECT {calls} 1", PARAMETERS, batch_size=5, in_flight=2, repeatable=True)
 WRITE = Statement("write", "SELECT {calls} 2", PARAMETERS, batch_size=4, in_flight=2)
-ALONE = Statement("alone", "SELECT {calls} 3", PARAMETERS, batch_size=1, in_flight=2)
-KINDS = (READ, WRITE, ALONE)
+SCAN = Statement("scan", "SELECT {calls} 3", PARAMETERS, batch_size=2, scans=True)
+OTHER_SCAN = Statement("scan", "SELECT {calls} 4", PARAMETERS, batch_size=1, scans=True)
+KINDS = (READ, WRITE, SCAN, OTHER_SCAN)
 
 
 class Scenario:
@@ -51,7 +52,7 @@ class Scenario:
         kind, id_, row = self.chance.choice(KINDS), next(self.ids), self.chance.randint(1, 4)
         bad, loop = self.chance.random() < 0.1, asyncio.get_running_loop()
         deadline = loop.time() + self.chance.choice([0.002, 0.5, 4.5, 4.5, 4.5])
-        call = self.database.ask(kind, id_, row, int(bad), deadline=deadline)
+        call = self.database.ask(kind, self.chance.randint(1, 4), id_, row, int(bad), deadline=deadline)
         [outcome] = await asyncio.gather(call, return_exceptions=True)
         assert loop.time() <= deadline + 0.001, "left waiting"
         in_time = loop.time() < deadline - 0.001

@@ -10,7 +10,7 @@ from dependency_injector.providers import Callable, Object
 from starlette.types import Message
 
 from adapters.in_memory import InMemoryTaskRepository
-from domain.errors import DomainError, StorageUnavailable
+from domain.errors import DomainError, StorageUnavailable, TooManyRequests
 from domain.listing import ALL, Position, Selection
 from domain.task import Draft, Task
 from domain.values import Title, UserId
@@ -95,6 +95,24 @@ async def test_unavailable_storage_is_reported_with_retry_after(wiring: Containe
         response = await alice.get(contract.alice_path)
     assert_problem(response, contract.unavailable, "storage_unavailable")
     assert int(response.headers["retry-after"]) > 0
+
+
+async def test_an_owner_who_floods_gets_429_with_retry_after(wiring: Container, contract: Contract) -> None:
+    wiring.tasks.override(Object(FailingTaskRepository(TooManyRequests())))
+    async with client(wiring, **bearer("alice")) as alice:
+        response = await alice.get(contract.alice_path)
+    assert_problem(response, 429, "too_many_requests")
+    assert int(response.headers["retry-after"]) > 0
+    assert "token" not in response.text.lower()
+
+
+async def test_beyond_the_quota_a_creation_is_403(wiring: Container, contract: Contract) -> None:
+    wiring.tasks.override(Object(InMemoryTaskRepository(1)))
+    async with client(wiring, **bearer("alice")) as alice:
+        assert (await alice.post(contract.alice_path, json={"title": "first"})).status_code == 201
+        response = await alice.post(contract.alice_path, json={"title": "second"})
+    assert_problem(response, 403, "quota_exceeded")
+    assert "token" not in response.text.lower()
 
 
 # Bodies

@@ -11,7 +11,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from adapters.better_auth.identity import MAX_REMEMBERED, BetterAuthIdentityProvider, ExpectedClaims
+from adapters.better_auth.identity import (
+    MAX_REFUSED,
+    MAX_REMEMBERED,
+    MAX_TOKEN,
+    BetterAuthIdentityProvider,
+    ExpectedClaims,
+)
 from adapters.better_auth.jwks import JwksClient
 from domain.errors import CredentialsExpired, IdentityUnavailable, NotAuthenticated
 from tests.identity.issuer import (
@@ -286,7 +292,9 @@ async def test_a_token_that_differs_in_one_character_is_not_the_remembered_one(
         assert await refused(identity, other)
 
 
-async def test_a_refused_token_is_never_remembered(identity: BetterAuthIdentityProvider, clock: Clock) -> None:
+async def test_a_refused_token_is_never_taken_for_a_verified_one(
+    identity: BetterAuthIdentityProvider, clock: Clock
+) -> None:
     for bad in (
         token(sub=""),
         token(iss="https://evil.example"),
@@ -297,6 +305,47 @@ async def test_a_refused_token_is_never_remembered(identity: BetterAuthIdentityP
         assert await refused(identity, bad)
         assert await refused(identity, bad)
     assert not identity._remembered._users
+
+
+async def test_a_refused_token_is_not_verified_again_for_a_second(
+    identity: BetterAuthIdentityProvider, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, verified = jwt.decode, 0
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        nonlocal verified
+        verified += 1
+        return decode(*arguments, **more)
+
+    monkeypatch.setattr(jwt, "decode", counted)
+    bad, expired = token(iss="https://evil.example"), token(exp=1)
+    for _ in range(5):
+        assert await refused(identity, bad) is NotAuthenticated
+        assert await refused(identity, expired) is CredentialsExpired
+    assert verified == 2
+    clock.time += 1
+    assert await refused(identity, bad) is NotAuthenticated
+    assert verified == 3
+
+
+async def test_a_refusal_is_forgotten_when_the_keys_change(
+    identity: BetterAuthIdentityProvider, server: KeyServer, keys: JwksClient, clock: Clock
+) -> None:
+    new = token("EdDSA", 1)
+    assert await refused(identity, new) is NotAuthenticated
+    server.behaviour = key_set(public_jwk("EdDSA", 1))
+    await keys.refresh()
+    identity._remembered._refusals[new] = (NotAuthenticated(), clock.time)
+    clock.time += 6
+    assert await identity.identify(new) == "alice"
+
+
+async def test_the_number_of_remembered_refusals_is_bounded(identity: BetterAuthIdentityProvider) -> None:
+    for number in range(MAX_REFUSED + 10):
+        assert await refused(identity, f"junk {number}")
+    assert len(identity._remembered._refusals) == MAX_REFUSED
+    assert await refused(identity, "x" * (MAX_TOKEN + 1))
+    assert "x" * (MAX_TOKEN + 1) not in identity._remembered._refusals
 
 
 async def test_remembered_tokens_are_forgotten_when_the_keys_change(
