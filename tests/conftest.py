@@ -46,7 +46,7 @@ def template(server: str) -> str:
         connection.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]).fetchone():
             connection.execute(f"CREATE DATABASE {TEMPLATE}")
-            schema.migrate(make_conninfo(server, dbname=TEMPLATE))
+        schema.migrate(make_conninfo(server, dbname=TEMPLATE))  # on TEST_DATABASE_URL it may be an earlier run's
     return TEMPLATE
 
 
