@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     complete_toggles: bool = False
     max_tasks_per_user: Annotated[int, whole_number(1, 1_000_000)] | None = None
 
+    max_connections: Annotated[int, whole_number(1, 100_000)] = 2000
+    max_connections_per_address: Annotated[int, whole_number(1, 100_000)] = 1000
+
     metrics_port: Annotated[int, whole_number(0, 65535)] | None = None
     metrics_host: str = "127.0.0.1"
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import ChangeReload
 
@@ -24,8 +23,9 @@ from entrypoints import settings
 from entrypoints.cli import zero_config
 from entrypoints.observability import logs
 from entrypoints.server import factory
+from entrypoints.server.connections import Limits
 from entrypoints.server.protocol import DrainingHttpProtocol
-from entrypoints.server.server import GracefulServer
+from entrypoints.server.server import GracefulServer, ServerConfig
 from entrypoints.server.workers import Workers
 from entrypoints.settings import Settings
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 DRAIN_TIMEOUT = 8  # seconds that requests in flight have after SIGTERM
 KEEP_ALIVE_TIMEOUT = 75  # seconds; longer than that of proxies in front, so that the proxy closes idle connections
+RECEIVE_BUFFER = 64 * 1024  # bytes that the kernel takes from a client ahead of us, as many as a body may have
 
 _SOURCES = [Path(__file__).parents[2] / room for room in ("domain", "application", "adapters", "entrypoints")]
 
@@ -70,6 +71,7 @@ def _bound_socket(host: str, port: int) -> Iterator[socket.socket]:
     have to wait."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:
@@ -119,10 +121,10 @@ def _check_schema(configured: Settings, effective: Settings) -> None:
         schema.migrate(effective.conninfo)
 
 
-def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, reload: bool) -> uvicorn.Config:
+def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, reload: bool) -> ServerConfig:
     """Workers get the settings with it, over a pipe, so no secret appears in their environment."""
     folder: Path | None = exporter.folder if exporter else None
-    config = uvicorn.Config(
+    config = ServerConfig(
         partial(factory.application, effective, folder),
         factory=True,
         http=DrainingHttpProtocol,
@@ -138,11 +140,12 @@ def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, r
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT,
         timeout_graceful_shutdown=DRAIN_TIMEOUT,
     )
+    config.limits = Limits(effective.max_connections, effective.max_connections_per_address)
     config.reload_dirs = _SOURCES  # uvicorn watches nothing unless the application is an import string
     return config
 
 
-def _run(config: uvicorn.Config, listener: socket.socket, on_listening: Callable[[], None]) -> None:
+def _run(config: ServerConfig, listener: socket.socket, on_listening: Callable[[], None]) -> None:
     if config.reload:
         on_listening()
         ChangeReload(config, target=GracefulServer(config).run, sockets=[listener]).run()

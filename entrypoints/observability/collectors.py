@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from secrets import token_hex
 
+import structlog
 from prometheus_client import Metric, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
@@ -21,17 +22,28 @@ from adapters.postgres.pool import Pool
 from entrypoints.container import Container
 from entrypoints.observability.request_metrics import BUCKETS, Durations, RequestCounts
 
+_log = structlog.get_logger()
+
 
 @asynccontextmanager
 async def reporting(container: Container, counts: RequestCounts, folder: Path) -> AsyncIterator[None]:
-    """Listens on a new socket in the folder, and sends all metrics as JSON to each process that connects."""
+    """Listens on a new socket in the folder, and sends all metrics as JSON to each process that connects.
+
+    Makes the folder again if it was deleted. If it cannot listen there, the process serves without being scraped.
+    """
 
     async def respond(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(_json(families(container, counts)))
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(respond, folder / f"{os.getpid()}-{token_hex(4)}")
+    try:
+        await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
+        server = await asyncio.start_unix_server(respond, folder / f"{os.getpid()}-{token_hex(4)}")
+    except OSError as failure:
+        _log.warning("metrics not reported", reason=failure.strerror)
+        yield
+        return
     yield
     server.close()
 

@@ -65,7 +65,7 @@ class AllProcesses(Collector):
 
     def collect(self) -> Iterator[Metric]:
         with self._lock:
-            responding = {path.name for path in [*self._folder.iterdir()] if self._scrape(path)}
+            responding = {path.name for path in self._sockets() if self._scrape(path)}
             silent = [_counters(latest) for name, latest in self._latest.items() if name not in responding]
             families = _aggregated([self._exited, *silent, *(self._latest[name] for name in responding)])
         yield GaugeMetricFamily("todo_workers", "Processes that serve.", len(responding))
@@ -76,6 +76,12 @@ class AllProcesses(Collector):
             family = Metric(name, documentation, kind)
             family.samples = [Sample(*sample) for sample in samples]
             yield family
+
+    def _sockets(self) -> list[Path]:
+        try:
+            return [*self._folder.iterdir()]
+        except FileNotFoundError:  # a worker that is started makes the folder again
+            return []
 
     def _scrape(self, path: Path) -> bool:
         """Whether the process responded in time."""

@@ -1,55 +1,105 @@
-"""HTTP/1.1 by uvicorn and httptools, hardened, and with a graceful shutdown in two phases."""
+"""HTTP/1.1 by uvicorn and httptools, with bounds on what a client can make a process keep, and with a graceful
+shutdown in two phases."""
 
+import asyncio
 from secrets import token_hex
-from typing import Any
+from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import structlog
 
 from entrypoints.http.problem import ErrorSpec, problem_body
+from entrypoints.server.connections import Connections
+from entrypoints.server.pipelining import SequentialHttpProtocol
 
 MAX_HEAD_BYTES = 32 * 1024
+HEAD_TIMEOUT = 10  # seconds
+BODY_TIMEOUT = 15  # seconds; longer than routes wait for a body, so that they can respond
+LINGER = 1  # seconds to read on after a response that did not need the body, so that the client can read it
+FLUSH_TIMEOUT = 5  # seconds until a closed connection whose client does not read is reset
+READ_TIMEOUT = 10  # seconds in which a client has to read MIN_READ bytes of a response, or all that is left
+MIN_READ = 32 * 1024
 
 _CLOSE = (b"connection", b"close")
+_REASONS = {400: "Bad Request", 503: "Service Unavailable"}
+
+_log = structlog.get_logger()
 
 
-class HardenedHttpProtocol(HttpToolsProtocol):
-    """Caps the size and the duration of a request's head, and ignores trailers. Costs one comparison per header field.
+class HardenedHttpProtocol(SequentialHttpProtocol):
+    """Caps the size and the duration of requests, the duration of responses, and ignores trailers.
 
-    The head (request line and header fields) has at most MAX_HEAD_BYTES, and `head_timeout` seconds from the opening of
-    the connection or the first byte of the request. A request that cannot be parsed gets a 400 with the usual error
-    body, and the connection is closed.
+    - The head (request line and header fields) has at most MAX_HEAD_BYTES, and HEAD_TIMEOUT from the opening of the
+      connection or the first byte of the request. The body has BODY_TIMEOUT from the end of the head.
+    - A response that begins before the end of the body announces `Connection: close`; the connection is then closed
+      within LINGER.
+    - A client that reads less than MIN_READ bytes in READ_TIMEOUT is disconnected.
+    - A request that cannot be parsed gets a 400 with the usual error body, a connection for which there is no room a
+      503; both are closed.
     """
 
-    def __init__(self, *arguments: Any, head_timeout: float = 10, **named: Any) -> None:
+    def __init__(
+        self,
+        *arguments: Any,
+        head_timeout: float = HEAD_TIMEOUT,
+        body_timeout: float = BODY_TIMEOUT,
+        read_timeout: float = READ_TIMEOUT,
+        **named: Any,
+    ) -> None:
         super().__init__(*arguments, **named)
-        self._head_timeout = head_timeout
+        self._connections = Connections.of(self.server_state)
+        self._head_timeout, self._body_timeout, self._read_timeout = head_timeout, body_timeout, read_timeout
         self._in_head = True
         self._head_size = 0
-        self._timer: Any = None
+        self._receiving: Any = None  # the timer for the head or the body
+        self._reading: Any = None  # the timer for the client that reads
+        self._left_to_read = 0
+        self._lingering = False
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._start_timer()
+        if self._connections.admit(self):
+            self._start_timer(self._head_timeout)
+        else:
+            self._lingering = True
+            self._send_problem(503, "too_many_connections", "Too many connections, retry later", "Retry-After: 1\r\n")
+            self.linger() if self._connections.may_linger(self) else self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
+        self.resume_writing()
+        self._connections.left(self)
         super().connection_lost(exc)
 
+    # Requests
+
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_size += len(data)
-        super().data_received(data)
-        if self._head_size == 0 or not self._in_head or self.transport.is_closing():
-            return
-        if self._head_size > MAX_HEAD_BYTES:
+        if not self._lingering:
+            super().data_received(data)
+
+    def _parse(self) -> None:
+        super()._parse()
+        if self._head_size > MAX_HEAD_BYTES and self._in_head and not self.transport.is_closing():
             self.send_400_response("The request line and header fields are too long")
-        elif self._timer is None:
-            self._start_timer()
+        self._await_rest()
+
+    def _await_rest(self) -> None:
+        """Starts the timer if a request has begun to arrive, and it is its turn."""
+        if self._receiving is not None or self._is_responding() or self.transport.is_closing():
+            return
+        if not self._in_head:
+            self._start_timer(self._body_timeout)
+            self._close_after_early_response()
+        elif self._head_size:
+            self._start_timer(self._head_timeout)
+
+    def _feed(self, piece: bytes) -> None:
+        if self._in_head:
+            self._head_size += len(piece)
+        super()._feed(piece)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._timer is None:  # pipelined: it arrived together with the end of the previous request
-            self._start_timer()
+        self._head_size = self._head_size or 1  # it may begin in the last piece of the previous body
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._in_head:  # a trailer must not be merged into the header (RFC 9110 section 6.5.1)
@@ -67,30 +117,109 @@ class HardenedHttpProtocol(HttpToolsProtocol):
         super().on_message_complete()
         self._in_head = True
         self._head_size = 0
+        self._cancel_timer()
+        if not self.cycle.response_started:
+            self.cycle.default_headers = self.server_state.default_headers
+            self.cycle.transport = self.transport
+
+    def _close_after_early_response(self) -> None:
+        """Until the body has arrived."""
+        if not self.cycle.response_started:
+            self.cycle.default_headers = [*self.server_state.default_headers, _CLOSE]
+            self.cycle.transport = cast(asyncio.Transport, _LingeringTransport(self))
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._connections.busy(self)
+        super()._start_asgi_task(cycle, app)
+
+    # Responses
+
+    def on_response_complete(self) -> None:
+        self._connections.idle(self)
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self.close()
+        else:
+            self._await_rest()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._left_to_read = self.transport.get_write_buffer_size()
+        self._reading = self.loop.call_later(self._read_timeout, self._check_reader)
+        self._connections.unread(self)
+
+    def resume_writing(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+            self._connections.read(self)
+        super().resume_writing()
+
+    def _check_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if self._left_to_read - left < MIN_READ:
+            self.abort("the client reads too slowly")
+            return
+        self._left_to_read = left
+        self._reading = self.loop.call_later(self._read_timeout, self._check_reader)
 
     def send_400_response(self, msg: str) -> None:
+        if self.cycle is None or not self.cycle.response_started or self.cycle.response_complete:
+            self._send_problem(400, "malformed_request", msg)
+        self.close()
+
+    def _send_problem(self, status: int, code: str, detail: str, more: str = "") -> None:
         request_id = token_hex(16)
-        problem = problem_body(ErrorSpec(400, "malformed_request", msg), request_id)
+        problem = problem_body(ErrorSpec(status, code, detail), request_id)
         head = (
-            "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: application/json\r\nConnection: close\r\n{more}"
             f"Content-Length: {len(problem)}\r\nX-Request-ID: {request_id}\r\nX-Content-Type-Options: nosniff\r\n"
             "Cache-Control: no-store\r\n\r\n"
         )
         self.transport.write(head.encode() + problem)
-        self.transport.close()
 
-    def _start_timer(self) -> None:
-        self._timer = self.loop.call_later(self._head_timeout, self._close)
+    # The end of a connection
+
+    def close(self) -> None:
+        """Sends what was written, if the client reads it in time."""
+        if not self.transport.is_closing() or self.transport.get_write_buffer_size():
+            self.transport.close()
+            self.loop.call_later(FLUSH_TIMEOUT, self.transport.abort)
+
+    def abort(self, reason: str) -> None:
+        _log.warning("connection aborted", reason=reason)
+        self.transport.abort()
+
+    def linger(self) -> None:
+        """Closes the connection later, if the client may still be sending: closing at once would reset it, and the
+        client could lose the response (RFC 9112 section 9.6)."""
+        self._lingering = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER, self.close)
+
+    def timeout_keep_alive_handler(self) -> None:
+        self.close()
+
+    def _start_timer(self, seconds: float) -> None:
+        self._receiving = self.loop.call_later(seconds, self._too_late)
 
     def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._receiving is not None:
+            self._receiving.cancel()
+            self._receiving = None
 
-    def _close(self) -> None:
-        self._timer = None
-        if self._in_head and not self.transport.is_closing():
-            self.transport.close()
+    def _too_late(self) -> None:
+        self._receiving = None
+        self.close()
+
+
+class _LingeringTransport:
+    """What a response sees of the transport while the request's body may still arrive."""
+
+    def __init__(self, protocol: HardenedHttpProtocol) -> None:
+        self.write, self.is_closing = protocol.transport.write, protocol.transport.is_closing
+        self.close = protocol.linger
 
 
 class DrainingHttpProtocol(HardenedHttpProtocol):
@@ -100,14 +229,14 @@ class DrainingHttpProtocol(HardenedHttpProtocol):
     otherwise be lost. Proxies in front must close idle connections sooner than that.
     """
 
-    def __init__(self, *arguments: Any, linger: float = 1, **named: Any) -> None:
+    def __init__(self, *arguments: Any, drain: float = 1, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._linger = linger
+        self._drain = drain
 
     def shutdown(self) -> None:
         headers = self.server_state.default_headers  # sent with every response that begins from now on
         if _CLOSE not in headers:
             headers.append(_CLOSE)
-        if self.cycle is not None and not self.cycle.response_started:
-            self.cycle.keep_alive = False
-        self.loop.call_later(self._linger, super().shutdown)
+        if self._current is not None and not self._current.response_started:
+            self._current.keep_alive = False
+        self.loop.call_later(self._drain, super().shutdown)

@@ -6,13 +6,12 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 from starlette.responses import Response
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess, multiprocess
 
 from entrypoints.server import factory
-from entrypoints.server.server import GracefulServer
+from entrypoints.server.server import GracefulServer, ServerConfig
 from entrypoints.server.workers import Workers
 
 
@@ -43,7 +42,7 @@ async def test_garbage_collection_is_off_while_the_application_loads(listener: s
         enabled.append(gc.isenabled())
         server.should_exit = True
 
-    config = uvicorn.Config(load, factory=True, interface="asgi3", lifespan="off", log_config=None)
+    config = ServerConfig(load, factory=True, interface="asgi3", lifespan="off", log_config=None)
     server = GracefulServer(config, on_listening)
     await server.serve([listener])
     assert enabled == [False, True]
@@ -68,7 +67,7 @@ def test_uvicorn_s_worker_class_is_replaced_only_while_the_supervisor_runs(monke
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Multiprocess, "run", run)
-    supervisor = Workers(uvicorn.Config("never.loaded:app", workers=2, log_config=None), [], lambda: None)
+    supervisor = Workers(ServerConfig("never.loaded:app", workers=2, log_config=None), [], lambda: None)
     assert multiprocess.Process is original
     with pytest.raises(KeyboardInterrupt):
         supervisor.run()
