@@ -29,13 +29,14 @@ class TodoList:
 
     async def list(self, selection: Selection = ALL, *, after: Position | None = None) -> AsyncIterator[Sequence[Task]]:
         """All tasks that the selection includes (after a position), in chunks; the last may be empty. Chunks are
-        separate reads: a concurrent change may or may not show."""
-        while True:
-            chunk = await self.tasks.page(self.owner, selection, after=after, limit=CHUNK)
-            yield chunk
-            if len(chunk) < CHUNK:
-                return
-            after = selection.position(chunk[-1])
+        separate reads: a concurrent change may or may not show. Holds none while the caller uses it."""
+        more = True
+        while more:
+            chunks = [await self.tasks.page(self.owner, selection, after=after, limit=CHUNK)]
+            more = len(chunks[0]) == CHUNK
+            if more:
+                after = selection.position(chunks[0][-1])
+            yield chunks.pop()
 
     async def page(
         self, selection: Selection, *, after: Position | None, limit: int

@@ -101,14 +101,20 @@ async def _whole_list(chunks: AsyncIterator[Sequence[Task]]) -> Response:
     if not second:
         return _tasks_response(first)
     start = [array_json(first)[:-1], b"," + array_json(second)[1:-1]]
+    del first, second
     return StreamingResponse(_stream(start, chunks), media_type="application/json", headers=_PRIVATE)
 
 
 async def _stream(start: list[bytes], chunks: AsyncIterator[Sequence[Task]]) -> AsyncIterator[bytes]:
-    """Keeps nothing that was sent: the client may read slowly."""
+    """Keeps nothing that was sent: the client may read slowly. The server sends an empty part when the client has read
+    the one before it, so that the next is not read from the database earlier."""
     while start:
         yield start.pop(0)
+        yield b""
     async for chunk in chunks:
         if chunk:
-            yield b"," + array_json(chunk)[1:-1]
+            start.append(b"," + array_json(chunk)[1:-1])
+            del chunk
+            yield start.pop()
+            yield b""
     yield b"]"

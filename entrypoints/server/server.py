@@ -15,6 +15,7 @@ from uvicorn.config import STARTUP_FAILURE
 
 from entrypoints.observability import logs
 from entrypoints.server.connections import Connections, Limits
+from entrypoints.server.memory import Memory
 
 RESERVED_DESCRIPTORS = 128  # for all but clients: the database (90 at most), the log, metrics, refused connections
 ACCEPTS = 16  # connections accepted in one turn of the loop; more would delay the requests on others
@@ -66,11 +67,14 @@ class GracefulServer(uvicorn.Server):
             sys.stderr.write("The port is in use: another program started listening on it in the meantime.\n")
             sys.exit(STARTUP_FAILURE)
         gc.enable()
+        self._memory, self._started_at = Memory(), time.monotonic()
         if self._on_listening:
             self._on_listening()
 
     async def on_tick(self, counter: int) -> bool:
         self.last_tick = time.monotonic()
+        if counter % 10 == 0:  # each second
+            self._memory.tick(int(self.last_tick - self._started_at))
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

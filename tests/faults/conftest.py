@@ -14,10 +14,11 @@ from tests.databases import url
 from tests.faults.cluster import Cluster, ClusterOnSmallDisk, running
 from tests.faults.program import program
 from tests.faults.proxy import proxy
-from tests.faults.report import Row, table, write
+from tests.faults.report import ATTACK_HEAD, ATTACKS, FAULTS, AttackRow, Row, table, write
 from tests.faults.scenario import SECRET, Stage
 
 _ROWS = pytest.StashKey[list[Row]]()
+_ATTACKS = pytest.StashKey[list[AttackRow]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,20 +27,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_ROWS] = []
+    config.stash[_ATTACKS] = []
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if rows := config.stash[_ROWS]:
-        terminalreporter.section("faults")
-        for line in table(rows):
-            terminalreporter.write_line(line)
-        if config.option.report:
-            write(rows, config.option.report)
+    faults, attacks = config.stash[_ROWS], config.stash[_ATTACKS]
+    tables = {
+        FAULTS: table(faults) if faults else [],
+        ATTACKS: table(attacks, ATTACK_HEAD) if attacks else [],
+    }
+    for name, lines in tables.items():
+        if lines:
+            terminalreporter.section(name)
+            terminalreporter.write_line("\n".join(lines))
+            if config.option.report:
+                write(lines, config.option.report, name)
 
 
 @pytest.fixture(scope="session")
 def rows(pytestconfig: pytest.Config) -> list[Row]:
     return pytestconfig.stash[_ROWS]
+
+
+@pytest.fixture(scope="session")
+def attack_rows(pytestconfig: pytest.Config) -> list[AttackRow]:
+    return pytestconfig.stash[_ATTACKS]
 
 
 @pytest.fixture(scope="session")
