@@ -48,7 +48,7 @@ class LogWriter:
     def drain(self, seconds: float = 1) -> None:
         """Waits until all lines are written, but not longer than that."""
         deadline = time.monotonic() + seconds
-        while (self._is_writing or self._missing) and time.monotonic() < deadline:
+        while (self._is_writing or self._lines or self._missing) and time.monotonic() < deadline:
             self._reported = 0.0
             self._wake.set()
             time.sleep(0.002)
