@@ -9,13 +9,14 @@ from pathlib import Path
 
 from tests.faults.load import Operation
 from tests.faults.report import AttackRow
-from tests.faults.scenario import Bound, Fault, Figures, Stage
+from tests.faults.scenario import Bound, Fault, Stage
 
 MAX_MIB = 256  # of resident memory, for each process
 AFTERWARDS = 1.2  # times the memory before
-SETTLING = 20  # seconds until memory is back
+SETTLING = 12  # seconds until memory is back
 SLOWER = 2  # times the undisturbed p99 of honest clients
 FLOOR = 0.5  # seconds; a p99 below it is fine on a machine with other work
+HONEST = 40  # connections that the honest clients may have opened in the meantime
 MIB = 2**20
 
 
@@ -72,13 +73,17 @@ def _phases(operations: Sequence[Operation], began: float, ended: float) -> Iter
     yield [one for one in operations if one.ended >= began and one.began <= ended]
 
 
-def _kept(figures: Figures) -> bool:
-    undisturbed, attacked = _phases(figures.operations, figures.began, figures.ended)
-    return _p99(attacked) <= max(FLOOR, SLOWER * _p99(undisturbed))
-
-
 NO_ERROR = Bound("no error", lambda figures: not figures.failed)
-AS_FAST = Bound(f"p99 at most {SLOWER} times the undisturbed one, or {FLOOR * 1000:g} ms", _kept)
+
+
+def _is_fast(fault: Fault) -> bool:
+    """What this process itself was delayed by other work on the machine counts for nobody."""
+    undisturbed, attacked = _phases(_operations(fault), fault.began, asyncio.get_running_loop().time())
+    return _p99(attacked) <= max(FLOOR, SLOWER * _p99(undisturbed)) + fault.late
+
+
+def _operations(fault: Fault) -> list[Operation]:
+    return [operation for load in fault.loads for operation in load.operations]
 
 
 @asynccontextmanager
@@ -90,7 +95,7 @@ async def under_attack(
     before = usage(watch.processes())
     faults: list[Fault] = []
     try:
-        async with replace(stage, rows=[]).fault(name, NO_ERROR, AS_FAST) as fault:
+        async with replace(stage, rows=[]).fault(name, NO_ERROR) as fault:
             faults.append(fault)
             before = usage(watch.processes())
             watching = asyncio.create_task(watch.run())
@@ -101,12 +106,13 @@ async def under_attack(
             yield fault
             await attackers.wait()
             fault.ends()
+            fault.expect(_is_fast(fault), f"p99 at most {SLOWER} times the undisturbed one, or {FLOOR * 1000:g} ms")
             await settled(watch.processes, before)
             watching.cancel()
             after = usage(watch.processes())
             fault.expect(watch.mib < MAX_MIB, f"at most {MAX_MIB} MiB")
             fault.expect(after.mib <= AFTERWARDS * before.mib, "memory within 20 % afterwards")
-            fault.expect(after.descriptors <= before.descriptors + 8, "no descriptor leaked")
+            fault.expect(after.descriptors <= before.descriptors + HONEST, "no descriptor leaked")
             fault.expect(attackers.returncode == 0, "the attackers attack")
     finally:
         if faults:
@@ -116,13 +122,13 @@ async def under_attack(
 async def settled(processes: Callable[[], list[int]], before: Usage) -> None:
     for _ in range(SETTLING * 10):
         now = usage(processes())
-        if now.mib <= AFTERWARDS * before.mib and now.descriptors <= before.descriptors + 8:
+        if now.mib <= AFTERWARDS * before.mib and now.descriptors <= before.descriptors + HONEST:
             return
         await asyncio.sleep(0.1)
 
 
 def _row(name: str, fault: Fault, before: Usage, peak: Watch, after: Usage) -> AttackRow:
-    operations = [operation for load in fault.loads for operation in load.operations]
+    operations = _operations(fault)
     undisturbed, attacked = _phases(operations, fault.began, fault.ended or fault.began)
     return AttackRow(
         attack=name,

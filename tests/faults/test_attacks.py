@@ -1,21 +1,28 @@
 """Attacks on HTTP, the network and the log, by clients that mean harm, while honest clients use the API."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+import httpx2
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from tests.cli.conftest import Todo
+from tests.databases import url
 from tests.faults.attack import under_attack
-from tests.faults.attackers import HOARDER, attacks
-from tests.faults.program import program
+from tests.faults.attackers import HOARDER, attacks, token
+from tests.faults.program import program, warm_up
+from tests.faults.proxy import Proxy
 from tests.faults.report import AttackRow
-from tests.faults.scenario import Stage
+from tests.faults.scenario import SECRET, Stage
 
 pytestmark = pytest.mark.scenario
 
 SECONDS = {"drip": 13.0, "slow-readers": 13.0}  # the others: 4
-QUICK = {"pipelining-50-anonymous-get", "slow-readers"}
+QUICK = {"pipelining-50-anonymous-get"}
 NOBODY = "http://127.0.0.1:1"  # Better Auth, as the JWKS of unknown keys is looked for there
 
 
@@ -62,3 +69,94 @@ async def hoard(stage: Stage) -> None:
 )
 async def test_honest_clients_are_served_within_the_budget_during(name: str, attacked: Attacked) -> None:
     await attacked.by(name)
+
+
+class TodoWithPipe(Todo):
+    """Standard error is a pipe."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.pipe = folder / "stderr"
+        os.mkfifo(self.pipe)
+
+    def command(self, *arguments: str) -> list[str]:
+        return ["sh", "-c", 'exec "$0" "$@" 2>stderr', *super().command(*arguments)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("reader", ["stops", "leaves"])
+async def test_the_reader_of_the_log_does_not_decide_over_the_server(
+    reader: str, workers: int, stage: Stage, attack_rows: list[AttackRow], tmp_path: Path
+) -> None:
+    todo = TodoWithPipe(tmp_path)
+    reading = os.open(todo.pipe, os.O_RDONLY | os.O_NONBLOCK)
+    settings = {"DATABASE_URL": url(stage.cluster.conninfo), "BETTER_AUTH_SECRET": SECRET}
+    arguments = [] if workers == 1 else ["--workers", str(workers)]
+    serving = await asyncio.to_thread(todo.serve(*arguments, **settings).__enter__)
+    try:
+        await warm_up(serving.address)
+        if reader == "leaves":
+            os.close(reading)
+            serving.process.stdout.close()  # type: ignore[union-attr]
+        here = replace(stage, address=serving.address, process=serving.process.pid)
+        note = f", the log's reader {reader}" + ("" if workers == 1 else f", {workers} workers")
+        async with under_attack(here, attack_rows, "broken-token", 4.0, note):
+            pass
+        serving.process.terminate()
+        assert await asyncio.to_thread(serving.process.wait, 15) == 0
+    finally:
+        serving.process.kill()
+        if reader == "stops":
+            os.close(reading)
+
+
+async def test_few_descriptors_are_enough_to_refuse_connections(
+    stage: Stage, attack_rows: list[AttackRow], tmp_path: Path
+) -> None:
+    todo = TodoWithFewDescriptors(tmp_path)
+    settings = {"DATABASE_URL": url(stage.cluster.conninfo), "BETTER_AUTH_SECRET": SECRET}
+    serving = await asyncio.to_thread(todo.serve(**settings).__enter__)
+    try:
+        await warm_up(serving.address)
+        here = replace(stage, address=serving.address, process=serving.process.pid)
+        async with under_attack(here, attack_rows, "idle", 4.0, ", 256 descriptors"):
+            pass
+        assert "the limit on open files is 256" in (tmp_path / "log").read_text()
+    finally:
+        await asyncio.to_thread(serving.__exit__)
+
+
+class TodoWithFewDescriptors(Todo):
+    def command(self, *arguments: str) -> list[str]:
+        return ["sh", "-c", 'ulimit -n 256 && exec "$0" "$@"', *super().command(*arguments)]
+
+
+async def test_a_server_with_a_thousand_idle_connections_stops_in_time(stage: Stage, tmp_path: Path) -> None:
+    async with program(tmp_path, stage.cluster.conninfo) as serving:
+        host, port = serving.address.removeprefix("http://").split(":")
+        opened = [await asyncio.open_connection(host, int(port)) for _ in range(900)]
+        for _, writer in opened:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        answers = [await reader.readuntil(b"ok") for reader, _ in opened if not reader.at_eof()]
+        began = asyncio.get_running_loop().time()
+        assert await asyncio.to_thread(serving.stop) == 0
+        assert asyncio.get_running_loop().time() - began < 10
+        assert len(answers) == len(opened)
+        for _, writer in opened:
+            writer.close()
+
+
+async def test_a_server_whose_database_hangs_stops_in_time(stage: Stage, tmp_path: Path) -> None:
+    between = Proxy(stage.cluster.conninfo)
+    await between.listen()
+    async with program(tmp_path, between.conninfo) as serving:
+        between.black_hole()
+        async with httpx2.AsyncClient(base_url=serving.address, timeout=20, trust_env=False) as client:
+            headers = {"Authorization": f"Bearer {token()}"}
+            waiting = asyncio.create_task(client.get("/api/tasks", headers=headers))
+            await asyncio.sleep(0.2)
+            began = asyncio.get_running_loop().time()
+            assert await asyncio.to_thread(serving.stop) == 0
+            assert asyncio.get_running_loop().time() - began < 12
+            assert (await waiting).status_code == 503
+    await between.close()
