@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 MAX_WAITING = 4096  # lines; a second of requests at full speed, and 10 MB if all of them were tracebacks
-BATCH_SECONDS = 0.01  # lines are collected for so long: a write per request would cost more than the line itself
+BATCH_SECONDS = 0.02  # lines are collected for so long: a write per request would cost more than the line itself
 MAX_REPEATS = 100  # lines a second of one kind
 
 

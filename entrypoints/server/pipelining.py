@@ -49,9 +49,8 @@ class SequentialHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._unparsed:
-            self._unparsed = self._unparsed[self._position :] + data
-        else:
-            self._unparsed = data
+            data = self._unparsed[self._position :] + data
+        self._unparsed = data
         self._position = 0
         self._parse()
 
@@ -65,34 +64,31 @@ class SequentialHttpProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _parse(self) -> None:
-        """Parses up to the end of a request. A piece ends where a head may end, so it completes one head, or two if the
+        """Parses up to the end of a request. A piece has one end of a head, so it completes one head, or two if the
         first one's last bytes arrived separately."""
         data = self._unparsed
         while self._unparsed and not self._is_responding():
             end = data.find(_END_OF_HEAD, self._position) + len(_END_OF_HEAD)
-            if end < len(_END_OF_HEAD):
+            if end < len(_END_OF_HEAD) or end == len(data) or data.find(_END_OF_HEAD, end) < 0:
                 end = len(data)
+                self._unparsed = b""
             piece = data[self._position : end]
             self._position = end
-            if end == len(data):
-                self._unparsed = b""
             self._feed(piece)
             if self.transport.is_closing():
                 self._unparsed = b""
-        self._hold(bool(self._unparsed))
+        if self._unparsed or self.flow.held:
+            self._hold(bool(self._unparsed))
 
     def _feed(self, piece: bytes) -> None:
         super().data_received(piece)
 
     def _is_responding(self) -> bool:
         """Whether a request has been received completely and its response has not been sent."""
-        if self.pipeline:
-            return True
-        return self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete
+        cycle = self.cycle
+        return bool(cycle and not cycle.response_complete and (not cycle.more_body or self.pipeline))
 
     def _hold(self, held: bool) -> None:
-        if held == self.flow.held:
-            return
         self.flow.held = held
         if held:
             self.flow.pause_reading()

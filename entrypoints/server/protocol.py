@@ -78,12 +78,13 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
 
     def _parse(self) -> None:
         super()._parse()
-        if self._head_size > MAX_HEAD_BYTES and self._in_head and not self.transport.is_closing():
-            self.send_400_response("The request line and header fields are too long")
-        self._await_rest()
+        if self._head_size or not self._in_head:
+            self._await_rest()
 
     def _await_rest(self) -> None:
         """Starts the timer if a request has begun to arrive, and it is its turn."""
+        if self._head_size > MAX_HEAD_BYTES and self._in_head and not self.transport.is_closing():
+            self.send_400_response("The request line and header fields are too long")
         if self._receiving is not None or self._is_responding() or self.transport.is_closing():
             return
         if not self._in_head:
@@ -139,7 +140,7 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self.close()
-        else:
+        elif self._head_size or not self._in_head:
             self._await_rest()
 
     def pause_writing(self) -> None:
