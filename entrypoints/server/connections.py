@@ -100,10 +100,11 @@ class Connections:
             self._idle[connection] = None
 
     def unread(self, connection: Any) -> None:
-        """The client has to read. If too much waits in all, ends the connections that have waited for longest."""
+        """The client has to read. If too much waits in all, ends the connections that have waited for longest, except
+        the last one."""
         self._unread[connection] = None
         waiting = sum(one.transport.get_write_buffer_size() for one in self._unread)
-        while waiting > MAX_UNREAD:
+        while waiting > MAX_UNREAD and len(self._unread) > 1:
             slowest = next(iter(self._unread))
             del self._unread[slowest]
             waiting -= slowest.transport.get_write_buffer_size()
