@@ -41,11 +41,21 @@ def _usage(process: int) -> Usage:
     return Usage(0, 0)
 
 
+def workers(parent: int) -> list[int]:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(child) for child in children if b"spawn_main" in _command(child)]
+
+
+def _command(process: str) -> bytes:
+    """Empty for a process that has gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    return b""
+
+
 def serving_processes(parent: int) -> list[int]:
     """The workers, or the only process."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    workers = [int(one) for one in children if b"spawn_main" in Path(f"/proc/{one}/cmdline").read_bytes()]
-    return workers or [parent]
+    return workers(parent) or [parent]
 
 
 @dataclass

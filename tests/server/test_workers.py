@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from tests.cli.conftest import TIMEOUT, Serving, Todo, wait_until
+from tests.faults.attack import workers
 
 PROGRAM = """
 import socket, sys
@@ -41,8 +42,7 @@ class Supervised:
         self.address = f"http://127.0.0.1:{port}"
 
     def workers(self) -> set[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return {int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
+        return {*workers(self.process.pid)}
 
     def responding(self) -> int | None:
         """The worker that a new connection meets."""
