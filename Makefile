@@ -4,6 +4,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 PORT ?= 8000
 PY := .venv/bin/python
+export PYTHONDONTWRITEBYTECODE =# empty: tests start many processes, and each would compile the code again
 
 .PHONY: help run dev test check audit faults e2e rollout bench bench-growth client packages format lock
 .DEFAULT_GOAL := help
@@ -31,8 +32,8 @@ dev: .venv/installed
 	@exec $(PY) -m entrypoints.cli serve --private --host 127.0.0.1 --port $(PORT) --reload
 
 test: .venv/installed
-	@$(PY) -m pytest -n auto -m "not scenario" --ignore=tests/e2e --ignore=tests/deploy --ignore=tests/audit
-	@$(PY) -m pytest tests/faults -m quick  # by themselves: their bounds are seconds
+	@$(PY) -m pytest -n auto --dist worksteal -m "not scenario or quick" \
+		--ignore=tests/e2e --ignore=tests/deploy --ignore=tests/audit
 
 check: .venv/installed
 	@echo "== style" && $(PY) -m ruff check . && $(PY) -m ruff format --check .

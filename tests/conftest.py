@@ -1,9 +1,13 @@
 """A real PostgreSQL for the tests: one server for all workers, one database per worker."""
 
 import os
+import ssl
 from collections.abc import AsyncIterator, Iterator
-from typing import cast
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
 
+import httpcore2
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
@@ -23,9 +27,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=10_000, help="how many random orders of events the batcher meets")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: part of their time, tests wait for processes, databases and networks."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_loaded_once() -> Iterator[None]:
+    """Loading the certificate authorities takes longer than most tests, and each HTTP client does it again."""
+    load = httpcore2.default_ssl_context
+    loaded = cache(lambda _environment, arguments: load(**dict(arguments)))
+
+    def default_ssl_context(**arguments: Any) -> ssl.SSLContext:
+        environment = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        return loaded(environment, tuple(arguments.items()))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", default_ssl_context)
+        yield
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def of_this_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder that all workers of this run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator
     if configured := os.environ.get("TEST_DATABASE_URL"):
         yield configured
         return
-    of_this_run = tmp_path_factory.getbasetemp()
-    with running((of_this_run if worker_id == "master" else of_this_run.parent) / "postgres", throwaway=True) as url:
+    with running(of_this_run(tmp_path_factory, worker_id) / "postgres", throwaway=True) as url:
         yield url
 
 
@@ -57,11 +87,17 @@ def database(server: str, template: str, worker_id: str) -> Iterator[str]:
         yield conninfo
 
 
+@pytest.fixture(scope="session")
+def admin(database: str) -> Iterator[psycopg.Connection]:
+    """A connection to this worker's database in autocommit mode, open for the whole run: tests must not end it."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
 @pytest.fixture
-async def pool(database: str) -> AsyncIterator[Pool]:
+async def pool(database: str, admin: psycopg.Connection) -> AsyncIterator[Pool]:
     """A connection pool on an empty, migrated database. Tests really commit."""
-    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as connection:
-        await connection.execute("DELETE FROM tasks; DELETE FROM task_creations")
+    admin.execute("DELETE FROM tasks; DELETE FROM task_creations")
     pool = Pool(database, connections=8, prepare=None)
     yield pool
     await pool.close()

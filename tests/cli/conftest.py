@@ -1,5 +1,6 @@
 """`todo` in a process of its own, in an empty folder, with no settings but those of the test."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -14,10 +15,13 @@ import httpx2
 import pytest
 
 from adapters.better_auth.identity import ExpectedClaims, sign
+from adapters.postgres import schema
 from domain.values import UserId
+from entrypoints.cli.local_postgres import running
 from entrypoints.settings import Settings
+from tests.conftest import of_this_run
 
-TIMEOUT = 60  # seconds, on a machine that is busy with other tests
+TIMEOUT = 180  # seconds, which only a test that hangs takes
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -35,10 +39,14 @@ def processes(pid: int) -> list[int]:
 
 
 class Todo:
-    """`todo`, run in one folder."""
+    """`todo`, run in one folder.
 
-    def __init__(self, folder: Path) -> None:
+    `prepared`: a private database that `serve` finds in the folder on its first start, as on any later one.
+    """
+
+    def __init__(self, folder: Path, prepared: Path | None = None) -> None:
         self.folder = folder
+        self._prepared = prepared
         settings = {*Settings.model_fields, "host", "port"}
         self.environment = {name: value for name, value in os.environ.items() if name.lower() not in settings}
 
@@ -68,7 +76,15 @@ class Todo:
         )
 
     def serve(self, *arguments: str, **settings: str) -> "Serving":
+        if self._prepared and "DATABASE_URL" not in settings:
+            self._copy(self._prepared)
         return Serving(self, [*arguments], settings)
+
+    def _copy(self, prepared: Path) -> None:
+        data = self.folder / ".todo/postgres"
+        if not data.exists():
+            data.parent.mkdir(mode=0o700, exist_ok=True)
+            subprocess.run(["cp", "-a", prepared, data], check=True)  # keeps the owner, which PostgreSQL checks
 
     def token(self, user: str) -> str:
         """Signed with the generated secret, without running `todo token`."""
@@ -113,10 +129,10 @@ class Serving:
         return [] if "DATABASE_URL" in self._settings else ["--private"]
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        for client in self._clients:  # first, because an idle connection delays the shutdown by a second
+            client.close()
         if self.process.poll() is None:
             self.stop()
-        for client in self._clients:
-            client.close()
         assert self.process.stdout
         self.process.stdout.close()
 
@@ -133,17 +149,39 @@ class Serving:
         return self._clients[-1]
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A data folder with a migrated database, made once for all workers: that takes longer than most tests."""
+    data = of_this_run(tmp_path_factory, worker_id) / "prepared"
+    with data.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not data.exists():
+            with running(data) as url:
+                schema.migrate(url)
+    return data
+
+
 @pytest.fixture(scope="module")
-def beside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Todo, Serving]]:
+def beside(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[tuple[Todo, Serving]]:
     """`todo`, and a server that runs in its folder without any setting, for all tests of a module."""
-    program = Todo(tmp_path_factory.mktemp("beside"))
+    program = Todo(tmp_path_factory.mktemp("beside"), prepared)
     with program.serve() as serving:
         yield program, serving
 
 
 @pytest.fixture
-def todo(tmp_path: Path) -> Iterator[Todo]:
-    program = Todo(tmp_path)
+def todo(tmp_path: Path, prepared: Path) -> Iterator[Todo]:
+    yield from _todo(tmp_path, prepared)
+
+
+@pytest.fixture
+def todo_without_data(tmp_path: Path) -> Iterator[Todo]:
+    """As `todo`, where `serve` has to create its database."""
+    yield from _todo(tmp_path, None)
+
+
+def _todo(folder: Path, prepared: Path | None) -> Iterator[Todo]:
+    program = Todo(folder, prepared)
     yield program
     left_behind = program.postgres()
     assert left_behind is None, "a PostgreSQL was left behind"

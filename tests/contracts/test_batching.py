@@ -17,7 +17,7 @@ from domain.listing import Selection, Sort
 from domain.search import SearchText
 from tests.contracts.task_repository import ALICE, KEY, LATER, MILK, NOON
 
-LONG = 10.0
+LONG = 60.0
 DOUBLE = Statement("double", "SELECT n, 2 * number", {"number": "bigint"}, batch_size=4, in_flight=2)
 
 

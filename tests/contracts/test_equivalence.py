@@ -148,14 +148,12 @@ class BothRepositories(RuleBasedStateMachine):
 
     @invariant()
     def lists_agree(self) -> None:
-        for owner in self.owners:
-            for completed in (None, True, False):
-                first = self.loop.run(self._list(self.memory, owner, Selection(completed)))
-                second = self.loop.run(self._list(self.postgres, owner, Selection(completed)))
-                assert first == second
+        assert self.loop.run(self._lists(self.memory)) == self.loop.run(self._lists(self.postgres))
 
-    async def _list(self, repository: TaskRepository, owner: UserId, selection: Selection) -> list[tuple[object, ...]]:
-        return [outcome(task) for task in await repository.page(owner, selection, limit=100)]
+    async def _lists(self, repository: TaskRepository) -> dict[object, list[tuple[object, ...]]]:
+        lists = [(owner, Selection(completed)) for owner in self.owners for completed in (None, True, False)]
+        pages = await asyncio.gather(*(repository.page(*list_, limit=100) for list_ in lists))
+        return {list_: [*map(outcome, page)] for list_, page in zip(lists, pages, strict=True)}
 
 
 def test_postgres_and_memory_agree(database: str, batching: bool) -> None:

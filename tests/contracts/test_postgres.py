@@ -317,17 +317,16 @@ async def test_times_are_in_utc_whatever_the_database_is_set_to(database: str, p
 
 
 async def test_connections_closed_by_the_server_are_replaced_without_an_error(
-    tasks: PostgresTaskRepository, database: str
+    tasks: PostgresTaskRepository, admin: psycopg.Connection
 ) -> None:
     await asyncio.gather(
         *(call for _ in range(20) for call in (tasks.add(ALICE, MILK, NOON), tasks.page(BOB, limit=1)))
     )
-    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as operator:
-        cursor = await operator.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        assert len(await cursor.fetchall()) > 1
+    terminated = admin.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert len(terminated.fetchall()) > 1
     assert len(await asyncio.gather(*(tasks.page(ALICE, limit=100) for _ in range(20)))) == 20
 
 

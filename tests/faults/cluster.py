@@ -13,6 +13,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from entrypoints.cli import local_postgres
+from tests.faults.machine import with_children
 
 # fsync is unnecessary: a killed process loses nothing that it has written to the kernel, and commits are written.
 SETTINGS = {
@@ -25,7 +26,7 @@ SETTINGS = {
     "max_wal_size": "64MB",
 }
 DISK = "2m"
-START_SECONDS = STOP_SECONDS = 30
+START_SECONDS = STOP_SECONDS = 60
 
 
 class Cluster:
@@ -94,6 +95,10 @@ class Cluster:
             raise AssertionError("PostgreSQL does not stop")
         self._pid = None
 
+    def processes(self) -> list[int]:
+        """Process IDs of the running server."""
+        return [] if self._pid is None else with_children(self._pid)
+
     async def kill_a_backend(self) -> None:
         """Kills one session. PostgreSQL then ends all others and runs crash recovery."""
         [[pid], *_] = await self.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'todo'")
@@ -105,7 +110,7 @@ class Cluster:
         terminate = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'todo'"
         terminated = [pid for pid, _ in await self.execute(terminate, database="postgres")]
         running = f"SELECT FROM pg_stat_activity WHERE pid IN ({', '.join(map(str, [0, *terminated]))})"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(STOP_SECONDS):
             while await self.execute(running, database="postgres"):
                 pass
         return len(terminated)

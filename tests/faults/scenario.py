@@ -1,6 +1,7 @@
 """A fault injected under load on both contracts, and the bounds that the measurements must keep."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ import pytest
 from tests.faults import history
 from tests.faults.cluster import Cluster
 from tests.faults.load import CONTRACTS, Contract, Load, Operation, load
+from tests.faults.machine import LostTime
 from tests.faults.proxy import Proxy
 from tests.faults.report import Row
 
@@ -23,11 +25,19 @@ AFTERWARDS = 3.0  # seconds of load after it
 
 @dataclass(frozen=True)
 class Figures:
-    """Measurements of one contract. Times are seconds of the event loop's clock."""
+    """Measurements of one contract. Times are those of the event loop; durations leave out what the machine took."""
 
     operations: Sequence[Operation]
     began: float  # the fault
     ended: float
+    lost: LostTime
+
+    def seconds(self, began: float, ended: float) -> float:
+        """Without what was lost to other work on the machine."""
+        return ended - began - self.lost.between(began, ended)
+
+    def duration(self, operation: Operation) -> float:
+        return self.seconds(operation.began, operation.ended)
 
     @property
     def failed(self) -> Sequence[Operation]:
@@ -35,24 +45,23 @@ class Figures:
 
     @property
     def slowest(self) -> float:
-        return max(operation.seconds for operation in self.operations)
+        return max(map(self.duration, self.operations))
 
     @property
     def slowest_failure(self) -> float:
-        return max((operation.seconds for operation in self.failed), default=0.0)
+        return max(map(self.duration, self.failed), default=0.0)
 
     @property
     def last_failure(self) -> float:
         """Seconds from the beginning of the fault."""
-        return max((operation.ended - self.began for operation in self.failed), default=0.0)
+        return max((self.seconds(self.began, operation.ended) for operation in self.failed), default=0.0)
 
     @property
     def back(self) -> float:
         """Seconds from the end of the fault to the first response after which no request failed."""
         last = max((operation.began for operation in self.failed), default=self.began)
-        return (
-            min((operation.ended for operation in self.operations if operation.began > last), default=inf) - self.ended
-        )
+        served = [operation.ended for operation in self.operations if operation.began > last]
+        return self.seconds(self.ended, min(served)) if served else inf
 
     @property
     def rate(self) -> float:
@@ -61,7 +70,7 @@ class Figures:
         return len(self.operations) / took
 
     def quantile(self, part: float) -> float:
-        return sorted(operation.seconds for operation in self.operations)[int(part * len(self.operations))]
+        return sorted(map(self.duration, self.operations))[int(part * len(self.operations))]
 
 
 @dataclass(frozen=True)
@@ -107,18 +116,11 @@ class Fault:
     """The record of a running scenario."""
 
     loads: Sequence[Load]
+    lost: LostTime
     began: float
     ended: float | None = None
     bounds: Sequence[Bound] = ()
     missed: list[str] = field(default_factory=list)
-    late: float = 0.0  # seconds, the longest that this process itself was delayed by other work on the machine
-
-    async def watch_machine(self) -> None:
-        clock = asyncio.get_running_loop().time
-        while True:
-            slept = clock()
-            await asyncio.sleep(0.02)
-            self.late = max(self.late, clock() - slept - 0.02)
 
     def failures(self) -> int:
         """Failed requests on both contracts so far."""
@@ -167,18 +169,23 @@ class Stage:
             loads = [
                 await stack.enter_async_context(load(self.address, contract, SECRET, users)) for contract in CONTRACTS
             ]
-            await asyncio.sleep(BEFORE)
-            fault = Fault(loads, asyncio.get_running_loop().time(), bounds=bounds)
-            watching = asyncio.create_task(fault.watch_machine())
+            lost = LostTime()
+            watching = asyncio.create_task(lost.watch(self._processes))
             stack.callback(watching.cancel)
+            await asyncio.sleep(BEFORE)
+            fault = Fault(loads, lost, asyncio.get_running_loop().time(), bounds=bounds)
             yield fault
             await asyncio.sleep(AFTERWARDS)
         self._check(name + self.note, fault)
 
+    def _processes(self) -> list[int]:
+        """Those that take part in a request."""
+        return [os.getpid(), self.process, *self.cluster.processes()]
+
     def _check(self, name: str, fault: Fault) -> None:
         broken = []
         for load_ in fault.loads:
-            figures = Figures(load_.operations, fault.began, fault.ended or fault.began)
+            figures = Figures(load_.operations, fault.began, fault.ended or fault.began, fault.lost)
             missed = [*fault.missed, *(bound.words for bound in fault.bounds if not bound.kept(figures))]
             everything = load_.operations + [operation for guest in load_.guests for operation in guest.operations]
             violations = history.violations(everything, load_.contract)
@@ -187,15 +194,16 @@ class Stage:
             wrong = [f"not: {words}" for words in [*missed, *(["linearizable"] if violations else [])]]
             self.rows.append(_row(name, fault, figures, load_.contract, "; ".join(wrong) or "held"))
         if broken:
-            broken.append(f"the test process itself was delayed by up to {fault.late:.2f} s")
+            lost = fault.lost.between(fault.began, asyncio.get_running_loop().time())
+            broken.append(f"without {lost:.2f} s in which the test, the program or the database waited for a CPU")
             pytest.fail("\n".join(broken), pytrace=False)
 
 
 def _slow(figures: Figures) -> list[str]:
     """The slowest operations, for diagnosis. Times are seconds from the beginning of the fault."""
-    slowest = sorted(figures.operations, key=lambda operation: -operation.seconds)[:20]
+    slowest = sorted(figures.operations, key=figures.duration, reverse=True)[:20]
     return [
-        f"{op.action} of {op.user} at {op.began - figures.began:.2f}: {op.status} after {op.seconds:.2f} s"
+        f"{op.action} of {op.user} at {op.began - figures.began:.2f}: {op.status} after {figures.duration(op):.2f} s"
         for op in slowest
     ]
 

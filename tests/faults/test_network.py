@@ -93,7 +93,7 @@ async def test_a_commit_whose_result_is_lost_is_neither_repeated_nor_acknowledge
         for result in [ADDED, b"UPDATE", b"DELETE", b"SELECT"] * 10:
             either.between.result_to_lose = result
             await asyncio.sleep(0.1)
-        async with asyncio.timeout(20):  # creations are rare: some of each contract must be affected
+        async with asyncio.timeout(120):  # creations are rare: some of each contract must be affected
             while not all(any(operation.failed for operation in load_.operations) for load_ in fault.loads):
                 either.between.result_to_lose = ADDED
                 await asyncio.sleep(0.1)

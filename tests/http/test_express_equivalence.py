@@ -10,6 +10,7 @@ from dependency_injector.providers import Object
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from adapters.in_memory import InMemoryTaskRepository
 from entrypoints.http.app import create
 from tests.http.conftest import bearer, container
 
@@ -78,12 +79,26 @@ _requests = st.tuples(
 )
 
 
-def _client(express: bool) -> httpx2.AsyncClient:
-    wiring = container()
-    wiring.now.override(Object(lambda: NOON))
-    transport = httpx2.ASGITransport(create(wiring, express=express), raise_app_exceptions=False)
-    headers: Mapping[str, str] = {**bearer("alice"), "X-Request-ID": "same"}
-    return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
+class _Server:
+    """An application with a repository of its own."""
+
+    def __init__(self, *, express: bool) -> None:
+        self._wiring = container()
+        self._wiring.now.override(Object(lambda: NOON))
+        self._app = create(self._wiring, express=express)
+
+    def client(self) -> httpx2.AsyncClient:
+        """A client of an empty list."""
+        self._wiring.tasks.override(Object(InMemoryTaskRepository()))
+        transport = httpx2.ASGITransport(self._app, raise_app_exceptions=False)
+        headers: Mapping[str, str] = {**bearer("alice"), "X-Request-ID": "same"}
+        return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
+
+
+@pytest.fixture(scope="module")
+def servers() -> tuple[_Server, _Server]:
+    """Made once: that takes longer than all requests of an example."""
+    return _Server(express=True), _Server(express=False)
 
 
 @pytest.fixture(autouse=True)
@@ -93,8 +108,10 @@ def express() -> None:
 
 @given(requests=st.lists(_requests, min_size=1, max_size=8))
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_both_respond_with_the_same_bytes(requests: list[tuple[Any, ...]]) -> None:
-    async with _client(express=True) as fast, _client(express=False) as plain:
+async def test_both_respond_with_the_same_bytes(
+    servers: tuple[_Server, _Server], requests: list[tuple[Any, ...]]
+) -> None:
+    async with servers[0].client() as fast, servers[1].client() as plain:
         for client in (fast, plain):
             for title in ("Buy milk", "Buy bread"):
                 assert (await client.post("/api/tasks", json={"title": title})).status_code == 201

@@ -8,13 +8,12 @@ from dependency_injector.providers import Object
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.in_memory import InMemoryIdentityProvider
+from adapters.in_memory import InMemoryTaskRepository
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
-from domain.values import UserId
 from entrypoints.container import Container
-from tests.http.conftest import client, container
+from tests.http.conftest import bearer, client
 from tests.strategies import any_text
 
 PRIVATE = "a private matter of hers"
@@ -77,10 +76,8 @@ def requests(draw: st.DrawFn) -> RawRequest:
 
 
 async def _check_isolation(wiring: Container, sent: list[RawRequest]) -> None:
-    known = {"token of alice": UserId("alice"), "token of bob": UserId("bob")}
-    wiring.identity.override(Object(InMemoryIdentityProvider(known)))
     async with client(wiring) as web:
-        hers, his = {"Authorization": "Bearer token of alice"}, {"Authorization": "Bearer token of bob"}
+        hers, his = bearer("alice"), bearer("bob")
         task: dict[str, Any] = (
             await web.post("/api/tasks", json={"title": PRIVATE, "description": PRIVATE}, headers={**hers, **KEY})
         ).json()
@@ -99,14 +96,16 @@ async def _check_isolation(wiring: Container, sent: list[RawRequest]) -> None:
 
 
 @given(sent=st.lists(requests(), min_size=1, max_size=8))
-@settings(deadline=None, max_examples=100)
-async def test_bob_cannot_read_or_change_alice_s_tasks(sent: list[RawRequest]) -> None:
-    await _check_isolation(container(), sent)
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_bob_cannot_read_or_change_alice_s_tasks(wiring: Container, sent: list[RawRequest]) -> None:
+    wiring.tasks.override(Object(InMemoryTaskRepository()))
+    await _check_isolation(wiring, sent)
 
 
 @given(sent=st.lists(requests(), min_size=1, max_size=8))
 @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
-async def test_bob_cannot_read_or_change_alice_s_tasks_in_postgresql(pool: Pool, sent: list[RawRequest]) -> None:
-    wiring = container()
+async def test_bob_cannot_read_or_change_alice_s_tasks_in_postgresql(
+    wiring: Container, pool: Pool, sent: list[RawRequest]
+) -> None:
     wiring.tasks.override(Object(PostgresTaskRepository(Database(pool))))
     await _check_isolation(wiring, sent)

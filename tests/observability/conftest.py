@@ -1,3 +1,3 @@
-from tests.cli.conftest import todo
+from tests.cli.conftest import prepared, todo
 
-__all__ = ["todo"]
+__all__ = ["prepared", "todo"]

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event
 
 import httpx2
 import psycopg
@@ -57,6 +58,18 @@ class Exposed:
         )
 
 
+class Added(Exposed):
+    """One scrape, with counters as from `before` on."""
+
+    def __init__(self, server: Serving, before: Exposed) -> None:
+        super().__init__(server)
+        self._before = before
+
+    def of(self, name: str, **labels: str) -> float:
+        since = self._before.of(name, **labels) if name.endswith(("_total", "_count", "_sum", "_bucket")) else 0.0
+        return super().of(name, **labels) - since
+
+
 def address(server: Serving) -> str:
     [said] = [line for line in server.said if line.startswith("Metrics at")]
     return said.split()[-1]
@@ -64,6 +77,14 @@ def address(server: Serving) -> str:
 
 def requests(exposed: Exposed, method: str, route: str, status: int) -> float:
     return exposed.of("todo_http_requests_total", method=method, route=route, status=str(status))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[tuple[Todo, Serving]]:
+    """A server with metrics, for tests of what requests add."""
+    program = Todo(tmp_path_factory.mktemp("shared"), prepared)
+    with program.serve(**ON) as server:
+        yield program, server
 
 
 @pytest.fixture
@@ -99,32 +120,34 @@ def test_metrics_have_a_port_of_their_own_on_this_machine_only_and_leave_nothing
     assert not [*temporary.glob("todo-metrics-*")]
 
 
-def test_slow_and_malformed_scrapes_burden_neither_the_api_nor_the_log(todo: Todo) -> None:
-    with todo.serve(**ON) as server:
-        where = httpx2.URL(address(server))
-        with ExitStack() as slow:
-            for _ in range(30):
-                client = slow.enter_context(socket.create_connection((where.host, where.port), TIMEOUT))
-                client.sendall(b"GET /met")
-            assert server.client().get("/openapi.json").status_code == 200
-            assert Exposed(server)["todo_workers"] == 1
-        for wrong in (b"\0\n", b"BREW /metrics HTTP/1.1\r\n\r\n"):
-            with socket.create_connection((where.host, where.port), TIMEOUT) as client:
-                client.sendall(wrong)
-                assert b"todo_" not in client.makefile("rb").read()
+def test_slow_and_malformed_scrapes_burden_neither_the_api_nor_the_log(shared: tuple[Todo, Serving]) -> None:
+    todo, server = shared
+    where = httpx2.URL(address(server))
+    with ExitStack() as slow:
+        for _ in range(30):
+            client = slow.enter_context(socket.create_connection((where.host, where.port), TIMEOUT))
+            client.sendall(b"GET /met")
+        assert server.client().get("/openapi.json").status_code == 200
         assert Exposed(server)["todo_workers"] == 1
+    for wrong in (b"\0\n", b"BREW /metrics HTTP/1.1\r\n\r\n"):
+        with socket.create_connection((where.host, where.port), TIMEOUT) as client:
+            client.sendall(wrong)
+            assert b"todo_" not in client.makefile("rb").read()
+    assert Exposed(server)["todo_workers"] == 1
     assert {json.loads(line)["event"] for line in (todo.folder / "log").read_text().splitlines()} == {"request"}
 
 
-def test_prometheus_may_ask_for_openmetrics(todo: Todo) -> None:
-    with todo.serve(**ON) as server:
-        server.client().get("/healthz")
-        accepted = {"Accept": "application/openmetrics-text; version=1.0.0"}
-        response = httpx2.get(address(server), headers=accepted, timeout=TIMEOUT)
+def test_prometheus_may_ask_for_openmetrics(shared: tuple[Todo, Serving]) -> None:
+    _, server = shared
+    before = requests(Exposed(server), "GET", "/healthz", 200)
+    server.client().get("/healthz")
+    accepted = {"Accept": "application/openmetrics-text; version=1.0.0"}
+    response = httpx2.get(address(server), headers=accepted, timeout=TIMEOUT)
     assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
     parsed = openmetrics.text_string_to_metric_families(response.text)  # type: ignore[no-untyped-call]
     families = {family.name: family for family in parsed}
-    assert [sample.value for sample in families["todo_http_requests"].samples] == [1]
+    probes = [sample for sample in families["todo_http_requests"].samples if sample.labels["route"] == "/healthz"]
+    assert [sample.value for sample in probes] == [before + 1]
 
 
 def test_a_metrics_port_in_use_is_one_clear_line(todo: Todo) -> None:
@@ -135,18 +158,19 @@ def test_a_metrics_port_in_use_is_one_clear_line(todo: Todo) -> None:
     assert refused.stderr == f"Cannot listen on METRICS_HOST 127.0.0.1, METRICS_PORT {port}: Address already in use.\n"
 
 
-def test_requests_are_counted_by_route_and_nothing_is_revealed_about_users(todo: Todo) -> None:
-    with todo.serve(**ON) as server:
-        alice = server.client(todo.token("alice-the-user"))
-        for title in ("a private title", "another"):
-            made = alice.post("/api/tasks", json={"title": title}).json()
-        alice.get(f"/api/alice-the-user/tasks/{made['id']}")
-        alice.get("/api/tasks/7777777777")
-        alice.get("/api/bob/tasks")
-        alice.get("/nowhere/s3cret")
-        alice.request("PROPFIND", "/api/tasks")
-        server.client().get("/api/tasks")
-        exposed = Exposed(server)
+def test_requests_are_counted_by_route_and_nothing_is_revealed_about_users(shared: tuple[Todo, Serving]) -> None:
+    todo, server = shared
+    before = Exposed(server)
+    alice = server.client(todo.token("alice-the-user"))
+    for title in ("a private title", "another"):
+        made = alice.post("/api/tasks", json={"title": title}).json()
+    alice.get(f"/api/alice-the-user/tasks/{made['id']}")
+    alice.get("/api/tasks/7777777777")
+    alice.get("/api/bob/tasks")
+    alice.get("/nowhere/s3cret")
+    alice.request("PROPFIND", "/api/tasks")
+    server.client().get("/api/tasks")
+    exposed = Added(server, before)
     assert requests(exposed, "POST", "/api/tasks", 201) == 2
     assert requests(exposed, "GET", "/api/{user_id}/tasks/{id}", 200) == 1
     assert requests(exposed, "GET", "/api/tasks/{id}", 404) == 1
@@ -165,12 +189,13 @@ def test_requests_are_counted_by_route_and_nothing_is_revealed_about_users(todo:
         assert private not in exposed.text
 
 
-def test_durations_are_a_histogram_of_seconds(todo: Todo) -> None:
-    with todo.serve(**ON) as server:
-        alice = server.client(todo.token("alice"))
-        for _ in range(20):
-            alice.get("/api/tasks")
-        exposed = Exposed(server)
+def test_durations_are_a_histogram_of_seconds(shared: tuple[Todo, Serving]) -> None:
+    todo, server = shared
+    before = Exposed(server)
+    alice = server.client(todo.token("alice"))
+    for _ in range(20):
+        alice.get("/api/tasks")
+    exposed = Added(server, before)
     route = {"method": "GET", "route": "/api/tasks"}
     within = [
         exposed.of("todo_http_request_duration_seconds_bucket", **route, le=le) for le in [*map(str, BUCKETS), "+Inf"]
@@ -224,12 +249,14 @@ def test_each_worker_reports_its_memory_and_start_and_all_report_their_cpu_time(
         assert after["process_cpu_seconds_total"] >= before, "CPU time of an exited worker is retained"
 
 
-def test_calls_are_counted_apart_from_the_statements_that_they_share(todo: Todo) -> None:
-    with todo.serve(**ON) as server, ThreadPoolExecutor(16) as together:
+def test_calls_are_counted_apart_from_the_statements_that_they_share(shared: tuple[Todo, Serving]) -> None:
+    todo, server = shared
+    before = Exposed(server)
+    with ThreadPoolExecutor(16) as together:
         alice = server.client(todo.token("alice"))
         task = alice.post("/api/tasks", json={"title": "Buy milk"}).json()
         [*together.map(lambda _: alice.get(f"/api/tasks/{task['id']}"), range(200))]
-        exposed = Exposed(server)
+        exposed = Added(server, before)
     assert (
         exposed.of("todo_batch_calls_total", kind="add") == exposed.of("todo_batch_statements_total", kind="add") == 1
     )
@@ -242,21 +269,32 @@ def test_calls_are_counted_apart_from_the_statements_that_they_share(todo: Todo)
 
 
 def test_requests_that_wait_for_the_database_are_visible(todo: Todo) -> None:
+    gauges = (
+        "todo_database_connections_in_use",
+        "todo_database_connections_open",
+        "todo_database_waiting",
+        "todo_http_requests_in_progress",
+    )
     with todo.serve(**ON, DATABASE_CONNECTIONS="1") as server, ThreadPoolExecutor() as together:
         alice = server.client(todo.token("alice"))
         alice.post("/api/tasks", json={"title": "Buy milk"})
         sockets = (todo.folder / ".todo/postgres/postmaster.pid").read_text().splitlines()[4]
+        seen = Event()
         with psycopg.connect(f"host={sockets} user=postgres dbname=postgres") as somebody:
             somebody.execute("LOCK TABLE tasks IN ACCESS EXCLUSIVE MODE")
-            held = together.submit(alice.get, "/api/tasks")
-            scrape_until(server, lambda exposed: exposed["todo_database_connections_in_use"] == 1)
-            waiting = together.submit(alice.get, "/api/tasks/1")
-            scrape_until(server, lambda exposed: exposed["todo_database_waiting"] == 1)
-            exposed = Exposed(server)
-        held.result(TIMEOUT)
-        waiting.result(TIMEOUT)
-    assert exposed["todo_http_requests_in_progress"] == 2
-    assert exposed["todo_database_connections_open"] == 1
+            asking = [together.submit(_repeat, alice, path, seen) for path in ("/api/tasks", "/api/tasks/1")]
+            try:
+                scrape_until(server, lambda exposed: [exposed[name] for name in gauges] == [1, 1, 1, 2])
+            finally:
+                seen.set()
+        for each in asking:
+            each.result(TIMEOUT)
+
+
+def _repeat(client: httpx2.Client, path: str, seen: Event) -> None:
+    """Each request waits until its budget is spent."""
+    while not seen.is_set():
+        client.get(path)
 
 
 def scrape_until(server: Serving, condition: Callable[[Exposed], bool]) -> Exposed:

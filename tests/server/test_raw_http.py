@@ -5,6 +5,7 @@ import contextlib
 import json
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -15,8 +16,8 @@ from tests.cli.conftest import TIMEOUT, Serving, Todo
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    with Todo(tmp_path_factory.mktemp("raw")).serve() as serving:
+def server(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[Serving]:
+    with Todo(tmp_path_factory.mktemp("raw"), prepared).serve() as serving:
         yield serving
 
 

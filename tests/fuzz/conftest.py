@@ -1,0 +1,3 @@
+from tests.cli.conftest import prepared
+
+__all__ = ["prepared"]
