@@ -35,6 +35,7 @@ class Container(DeclarativeContainer):
         settings.provided.conninfo,
         connections=settings.provided.database_connections,
         prepare=settings.provided.database_prepared_statements,
+        renew=settings.provided.renew_conninfo,
     )
     database = Singleton(Database, pool)
     ping = database.provided.ping.call()

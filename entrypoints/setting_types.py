@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic import AfterValidator, BeforeValidator
 
 _HOST = re.compile(r"[a-z0-9_.-]+|[0-9a-f:.]+")  # lower case already; the latter is an IPv6 address
 _VISIBLE = re.compile(r"[!-~]+")
@@ -58,16 +58,22 @@ def _neon_auth_base_url(url: str) -> str:
     return _base_url(url)
 
 
-def _content(file: Any) -> SecretStr:
+def content(file: Path) -> str:
+    """What the file holds, without whitespace around it. Raises ValueError, whose message never contains any of it."""
     try:
-        content = Path(file).read_text(encoding="utf-8").strip()
+        text = file.read_text(encoding="utf-8").strip()
     except OSError as failure:
         raise ValueError(f"the file cannot be read ({failure.strerror})") from None
     except UnicodeError:
         raise ValueError("the file is not UTF-8 text") from None
-    if not content:
+    if not text:
         raise ValueError("the file is empty")
-    return SecretStr(content)
+    return text
+
+
+def _readable(file: Path) -> Path:
+    content(file)
+    return file
 
 
 def _comma_separated(text: Any) -> Any:
@@ -87,8 +93,8 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 NeonAuthBaseUrl = Annotated[str, AfterValidator(_neon_auth_base_url)]
 
-ContentOfFile = Annotated[SecretStr, BeforeValidator(_content)]
-"""Set to a path; its value is what the file holds, without whitespace around it."""
+FilePath = Annotated[Path, AfterValidator(_readable)]
+"""Path of a file that holds the value of another setting."""
 
 COMMA_SEPARATED = BeforeValidator(_comma_separated)
 ANY_CASE = BeforeValidator(lambda text: text.lower() if isinstance(text, str) else text)

@@ -1,7 +1,8 @@
 """Configuration from the environment and `.env`. All invalid and missing settings are reported together."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -19,9 +20,10 @@ from entrypoints.setting_types import (
     ANY_CASE,
     COMMA_SEPARATED,
     BaseUrl,
-    ContentOfFile,
+    FilePath,
     HttpUrl,
     NeonAuthBaseUrl,
+    content,
     is_neon_auth,
     origin,
     whole_number,
@@ -43,12 +45,6 @@ WELL_KNOWN = ".well-known/jwks.json"
 
 class InvalidSettings(Exception):
     """The message has one line per invalid or missing setting, and never contains a value."""
-
-
-def _database(url: SecretStr) -> SecretStr:
-    stripped = url.get_secret_value().strip()
-    conninfo(stripped)
-    return SecretStr(stripped)
 
 
 def _secrets(secrets: list[SecretStr]) -> list[SecretStr]:
@@ -78,8 +74,9 @@ class Settings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
-    database_url_file: ContentOfFile | None = None
-    database_url: Annotated[SecretStr, AfterValidator(_database)] | None = Field(default=None, validate_default=True)
+    database_insecure: bool = False
+    database_url_file: FilePath | None = None
+    database_url: SecretStr | None = Field(default=None, validate_default=True)
     database_connections: Annotated[int, whole_number(1, 90)] = 8
     database_prepared_statements: bool | None = None
 
@@ -89,7 +86,7 @@ class Settings(BaseSettings):
     better_auth_issuer: str | None = None
     better_auth_audience: str | None = None
     better_auth_jwks_url: HttpUrl | None = None
-    better_auth_secret_file: ContentOfFile | None = None
+    better_auth_secret_file: FilePath | None = None
     better_auth_secret: Annotated[list[SecretStr], NoDecode, COMMA_SEPARATED, AfterValidator(_secrets)] = Field(
         default=[], validate_default=True
     )
@@ -111,13 +108,22 @@ class Settings(BaseSettings):
     @field_validator("database_url", "better_auth_secret", mode="before")
     @classmethod
     def _take_from_file(cls, value: Any, others: ValidationInfo) -> Any:
-        file = f"{others.field_name}_file"
-        content = others.data.get(file)
-        if content is None:
+        name = f"{others.field_name}_file"
+        file = others.data.get(name)
+        if file is None:
             return value
         if value:
-            raise ValueError(f"must not be set together with {file.upper()}")
-        return content.get_secret_value()
+            raise ValueError(f"must not be set together with {name.upper()}")
+        return content(file)
+
+    @field_validator("database_url")
+    @classmethod
+    def _require_a_usable_url(cls, url: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if url is None:
+            return None
+        stripped = url.get_secret_value().strip()
+        conninfo(stripped, insecure=others.data.get("database_insecure", True))
+        return SecretStr(stripped)
 
     @field_validator("better_auth_primary_url")
     @classmethod
@@ -171,7 +177,20 @@ class Settings(BaseSettings):
     @property
     def conninfo(self) -> str:
         assert self.database_url is not None, "without DATABASE_URL, zero_config has to provide a database first"
-        return conninfo(self.database_url.get_secret_value())
+        return conninfo(self.database_url.get_secret_value(), insecure=self.database_insecure)
+
+    @property
+    def renew_conninfo(self) -> Callable[[], str] | None:
+        """What the conninfo is now; None if it never changes."""
+        return self._renewed_conninfo if self.database_url_file else None
+
+    def _renewed_conninfo(self) -> str:
+        """From what DATABASE_URL_FILE holds now: passwords may be short-lived. While the file cannot be used, what it
+        held at the start."""
+        assert self.database_url_file
+        with suppress(ValueError):
+            return conninfo(content(self.database_url_file), insecure=self.database_insecure)
+        return self.conninfo
 
     @property
     def issuer_urls(self) -> list[str]:

@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import psycopg
@@ -34,7 +33,7 @@ class Pool:
 
     `prepare`: use server-side prepared statements. None: unless the host is one of Neon's poolers. A pooler that shares
     sessions without knowing prepared statements is noticed, and they are not used any more. `driver`: what executes
-    the statements.
+    the statements. `renew`: called in a thread before each connection, for passwords that expire; returns the conninfo.
     """
 
     def __init__(
@@ -45,10 +44,12 @@ class Pool:
         prepare: bool | None,
         timeouts: Timeouts = DEFAULTS,
         driver: type[Connection] = LibpqConnection,
+        renew: Callable[[], str] | None = None,
     ) -> None:
         self.timeouts = timeouts
         self.connections = connections
         self._conninfo = conninfo
+        self._renew = renew
         self._prepare = not is_pooled(conninfo) if prepare is None else prepare
         self._driver = driver
         self._health = Health(timeouts.recovery, timeouts.expiry)
@@ -152,13 +153,12 @@ class Pool:
     async def _connect(self, deadline: float) -> Connection:
         """A new connection. Where the server refuses, connecting is retried with jitter, for all callers until the same
         moment: a call that comes later fails at once."""
-        attempt = partial(self._driver.open, self._conninfo, self.timeouts.cancel)
         self.waiting += 1
         try:
             while True:
                 try:
                     async with asyncio.timeout_at(deadline):
-                        connection = await hedging.connect(attempt, self.timeouts.hedge)
+                        connection = await hedging.connect(self._open, self.timeouts.hedge)
                 except TimeoutError:
                     self._health.failed(self.refusal or "no connection in time")
                     raise StorageUnavailable from None
@@ -174,6 +174,10 @@ class Pool:
                 await asyncio.sleep(_retry_delay())
         finally:
             self.waiting -= 1
+
+    async def _open(self) -> Connection:
+        conninfo = await asyncio.to_thread(self._renew) if self._renew else self._conninfo
+        return await self._driver.open(conninfo, self.timeouts.cancel)
 
     def _unprepared(self, sqlstate: str | None, connection: Connection) -> Literal[False]:
         """After an error of a prepared statement, before which it was not executed."""

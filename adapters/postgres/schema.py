@@ -87,9 +87,26 @@ def survey(conninfo: str) -> access.Access:
 
 
 def server(conninfo: str) -> str:
-    """Version and host of the server, for people. Raises StorageUnavailable and UnsuitableDatabase."""
+    """Version and host of the server, and how the connection is protected, for people. Raises StorageUnavailable and
+    UnsuitableDatabase."""
     with _connection(conninfo) as connection:
-        return f"PostgreSQL {connection.info.parameter_status('server_version')} at {connection.info.host}"
+        version, host = connection.info.parameter_status("server_version"), connection.info.host
+        return f"PostgreSQL {version} at {host}, {_protection(connection)}"
+
+
+def _protection(connection: psycopg.Connection) -> str:
+    if connection.info.host.startswith(("/", "@")):
+        return "over a Unix socket"
+    if not connection.pgconn.ssl_in_use:
+        return "not encrypted"
+    options = {option.keyword: option.val for option in connection.pgconn.info}
+    match options[b"sslmode"]:
+        case b"verify-full":
+            return "encrypted and verified"
+        case b"verify-ca":
+            return "encrypted, the host's name not verified (sslmode=verify-full does)"
+        case _:
+            return "encrypted, the server not verified (sslmode=verify-full does)"
 
 
 def obstacle_to_writes(conninfo: str) -> str | None:

@@ -179,3 +179,16 @@ async def test_the_event_loop_forgets_the_socket_of_a_closed_connection(database
     finally:
         for number in {reader, writer, socket}:
             os.close(number)
+
+
+async def test_a_password_that_changed_is_used_by_the_next_connection(database: str) -> None:
+    """As with short-lived passwords in a file. An open connection stays."""
+    current = "options='-c application_name=first'"
+    pool = Pool(database, connections=2, prepare=None, renew=lambda: f"{database} {current}")
+    deadline = asyncio.get_running_loop().time() + 30
+    name = b"SELECT current_setting('application_name') FROM pg_sleep($1::float)"
+    assert await pool.run(name, ["0"], deadline) == [("first",)]
+    current = "options='-c application_name=second'"
+    both = await asyncio.gather(pool.run(name, ["0.2"], deadline), pool.run(name, ["0.2"], deadline))
+    assert sorted(row for rows in both for row in rows) == [("first",), ("second",)]
+    await pool.close()
