@@ -12,6 +12,7 @@ from adapters.better_auth.jwks import JwksClient
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
+from adapters.postgres.user_records import PATIENT, PostgresUserRecords
 from application.todo_list import TodoList
 from entrypoints.settings import Settings
 
@@ -41,6 +42,11 @@ class Container(DeclarativeContainer):
     ping = database.provided.ping.call()
 
     tasks = Singleton(PostgresTaskRepository, database, settings.provided.max_tasks_per_user)
+
+    patient_pool = Singleton(Pool, settings.provided.conninfo, connections=1, prepare=False, timeouts=PATIENT)
+    patient_database = Singleton(Database, patient_pool, batching=False)
+    user_records = Singleton(PostgresUserRecords, patient_database)
+
     jwks = Singleton(_jwks_client, settings.provided.jwks_urls)
     jwks_of_others = Singleton(_jwks_clients, settings.provided.other_issuers)
     identity = Singleton(

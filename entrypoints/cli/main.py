@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from entrypoints.cli import users
+
 app = typer.Typer(
     name="todo",
     no_args_is_help=True,
@@ -120,6 +122,10 @@ def token(
     typer.echo(sign(UserId(user), effective.secrets[0], effective.expected_claims, seconds=seconds))
 
 
+app.command()(users.erase)
+app.command()(users.export)
+
+
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document. Needs neither a database nor settings."""
@@ -185,9 +191,11 @@ def _message(failure: Exception) -> str | None:
     from adapters.postgres.access import CannotServe
     from adapters.postgres.inspection import UnsuitableDatabase
     from adapters.postgres.schema import NotPermitted
+    from application.user_records import NoSuchTable
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.cli.local_postgres import CannotStart
     from entrypoints.cli.serve import CannotListen, NotMigrated
+    from entrypoints.cli.users import NothingErased
     from entrypoints.cli.zero_config import NoDatabase, NotOurs
     from entrypoints.settings import InvalidSettings
 
@@ -198,6 +206,8 @@ def _message(failure: Exception) -> str | None:
             return str(failure)
         case InvalidEnvironment():
             return f"Invalid environment variables: {failure}"
+        case NoSuchTable() | NothingErased():
+            return str(failure)
         case InvalidValue():
             return f"{failure.field} {failure}"
         case StorageUnavailable():

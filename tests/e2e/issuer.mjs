@@ -3,7 +3,7 @@
 // BASE_PATH and JWKS_PATH (as Neon Auth has them: /neondb/auth, /.well-known/jwks.json).
 import { createServer } from "node:http"
 import { readFile } from "node:fs/promises"
-import { betterAuth } from "better-auth"
+import { APIError, betterAuth } from "better-auth"
 import { memoryAdapter } from "better-auth/adapters/memory"
 import { toNodeHandler } from "better-auth/node"
 import { jwt } from "better-auth/plugins"
@@ -12,6 +12,7 @@ const { PORT, SECRET, ALG = "EdDSA", ROTATION, COOKIES, BASE_PATH = "/api/auth",
 const origin = `http://localhost:${PORT}`
 const tables = { user: [], session: [], account: [], verification: [], jwks: [] }
 const verificationTokens = []
+let api // address of the API, once the test has named it
 
 const auth = betterAuth({
   baseURL: origin,
@@ -24,6 +25,19 @@ const auth = betterAuth({
   emailAndPassword: { enabled: true },
   emailVerification: { sendOnSignUp: true, sendVerificationEmail: async ({ token }) => void verificationTokens.push(token) },
   session: COOKIES ? { cookieCache: { enabled: true, strategy: "jwt", maxAge: 300 } } : {},
+  user: {
+    deleteUser: {
+      enabled: true,
+      beforeDelete: async (_user, request) => {
+        const { token } = await auth.api.getToken({ headers: request.headers })
+        const response = await fetch(`${api}/api/tasks?all=true`, {
+          method: "DELETE",
+          headers: { Authorization: `Bearer ${token}` },
+        })
+        if (!response.ok) throw new APIError("SERVICE_UNAVAILABLE", { message: "Please try again." })
+      },
+    },
+  },
   plugins: [
     jwt({
       sessionCookieCache: COOKIES === "keys",
@@ -41,6 +55,7 @@ const page = await readFile(new URL("page.html", import.meta.url))
 
 createServer((request, response) => {
   if (request.url.startsWith(`${BASE_PATH}/`)) return handle(request, response)
+  if (request.url.startsWith("/api-is?")) return response.end((api = request.url.slice("/api-is?".length)))
   if (request.url === "/verification-tokens") return response.end(JSON.stringify(verificationTokens))
   response.setHeader("Content-Type", "text/html")
   response.end(page)

@@ -72,6 +72,33 @@ def test_a_cached_session_cookie_is_refused(run: Run, cookies: str, algorithm: s
     assert list_tasks(api, user.token()).status_code == 200
 
 
+def test_deleting_a_user_deletes_their_tasks_first(run: Run) -> None:
+    """As docs/how-to/erase-users.md shows."""
+    issuer, api = run()
+    user, other = issuer.sign_up(), issuer.sign_up()
+    for each in (user, other):
+        assert api.client(each.token()).post("/api/tasks", json={"title": "Buy milk"}).status_code == 201
+    token = user.token()
+
+    def delete() -> int:
+        with issuer.client() as client:
+            client.cookies.update(user.cookies)
+            return client.post("/api/auth/delete-user", json={"password": "correct horse battery"}).status_code
+
+    with issuer.client() as client:
+        client.get("/api-is?http://127.0.0.1:1")
+    assert delete() == 500, "the API cannot be reached: the user stays"
+    assert len(list_tasks(api, token).json()) == 1
+    with issuer.client() as client:
+        client.get(f"/api-is?{api.address}")
+    assert delete() == 200
+    assert list_tasks(api, token).json() == []
+    assert len(list_tasks(api, other.token()).json()) == 1
+    with issuer.client() as client:
+        client.cookies.update(user.cookies)
+        assert client.get("/api/auth/token").status_code == 401, "the user is gone"
+
+
 class Load:
     """Requests from four threads while the context is open: two reuse a token, two get a new one for each request."""
 
