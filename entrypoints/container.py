@@ -38,13 +38,15 @@ class Container(DeclarativeContainer):
         prepare=settings.provided.database_prepared_statements,
         renew=settings.provided.renew_conninfo,
     )
-    database = Singleton(Database, pool)
+    database = Singleton(Database, pool, row_security=settings.provided.database_row_security)
     ping = database.provided.ping.call()
 
     tasks = Singleton(PostgresTaskRepository, database, settings.provided.max_tasks_per_user)
 
     patient_pool = Singleton(Pool, settings.provided.conninfo, connections=1, prepare=False, timeouts=PATIENT)
-    patient_database = Singleton(Database, patient_pool, batching=False)
+    patient_database = Singleton(
+        Database, patient_pool, batching=False, row_security=settings.provided.database_row_security
+    )
     user_records = Singleton(PostgresUserRecords, patient_database)
 
     jwks = Singleton(_jwks_client, settings.provided.jwks_urls)

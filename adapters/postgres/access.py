@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
-from psycopg import sql
 
 from adapters.postgres.inspection import VERSION_TABLE
 
@@ -26,7 +25,7 @@ PRIVILEGES: Mapping[str, Sequence[str]] = {
 POLICY = "todo_serving"
 """Name of each table's policy for the serving roles."""
 
-_SERVING = "SELECT DISTINCT rolname FROM pg_policy JOIN pg_roles ON pg_roles.oid = ANY (polroles) WHERE polname = %s"
+SERVING = "SELECT DISTINCT rolname FROM pg_policy JOIN pg_roles ON pg_roles.oid = ANY (polroles) WHERE polname = %s"
 
 _REACHING = """
 SELECT rolname, privilege, relname, administrator
@@ -94,7 +93,7 @@ class Access:
 
 
 def survey(connection: psycopg.Connection) -> Access:
-    serving = _serving(connection)
+    serving = serving_roles(connection)
     administrators: set[str] = set()
     strangers: defaultdict[str, set[str]] = defaultdict(set)
     for role, privilege, table, administrator in connection.execute(_REACHING, [[*PRIVILEGES]]):
@@ -122,56 +121,6 @@ def refuse_to_shut_out(connection: psycopg.Connection, serving: str | None) -> N
         )
 
 
-def admit(connection: psycopg.Connection, role: str | None = None) -> None:
-    """Gives the serving roles, and this one with them, what serving needs and nothing else: grants, and a policy of
-    each table. Repeatable. The current role must own the tables. Raises CannotServe."""
-    if role is not None:
-        _require_other_role(connection, role)
-    roles = sorted({*_serving(connection), *([role] if role else [])})
-    if not roles:
-        return
-    names = sql.SQL(", ").join(map(sql.Identifier, roles))
-    for missing in _schema_without_usage(connection, roles):
-        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(missing), names))
-    connection.execute(sql.SQL("GRANT USAGE ON SEQUENCE tasks_id_seq TO {}").format(names))
-    for table, privileges in PRIVILEGES.items():
-        granted, on = sql.SQL(", ").join(map(sql.SQL, privileges)), sql.Identifier(table)
-        connection.execute(sql.SQL("GRANT {} ON {} TO {}").format(granted, on, names))
-        if _admitted(connection, table) != roles:  # it locks the table
-            connection.execute(sql.SQL("DROP POLICY IF EXISTS {} ON {}").format(sql.Identifier(POLICY), on))
-            connection.execute(
-                sql.SQL("CREATE POLICY {} ON {} TO {} USING (true)").format(sql.Identifier(POLICY), on, names)
-            )
-
-
-def _serving(connection: psycopg.Connection) -> Sequence[str]:
-    return [role for [role] in connection.execute(f"{_SERVING} ORDER BY 1".encode(), [POLICY])]
-
-
-def _admitted(connection: psycopg.Connection, table: str) -> Sequence[str]:
-    query = f"{_SERVING} AND polrelid = to_regclass(%s) ORDER BY 1".encode()
-    return [role for [role] in connection.execute(query, [POLICY, table])]
-
-
-def _schema_without_usage(connection: psycopg.Connection, roles: Sequence[str]) -> Sequence[str]:
-    query = """
-        SELECT nspname FROM pg_namespace JOIN pg_class ON relnamespace = pg_namespace.oid
-        WHERE pg_class.oid = to_regclass('tasks')
-            AND EXISTS (SELECT FROM unnest(%s::text[]) AS role WHERE NOT has_schema_privilege(role, nspname, 'USAGE'))
-    """
-    return [schema for [schema] in connection.execute(query, [[*roles]])]
-
-
-def _require_other_role(connection: psycopg.Connection, role: str) -> None:
-    found = connection.execute(
-        "SELECT rolsuper OR rolbypassrls, pg_roles.oid = relowner "
-        "FROM pg_roles, pg_class WHERE rolname = %s AND pg_class.oid = to_regclass('tasks')",
-        [role],
-    ).fetchone()
-    if found is None:
-        raise CannotServe(f"There is no role {role}: create it first, with CREATE ROLE {role} LOGIN PASSWORD '...'.")
-    unrestricted, owner = found
-    if owner:
-        raise CannotServe(f"{role} owns the tables: it can serve without any grant.")
-    if unrestricted:
-        raise CannotServe(f"{role} bypasses row-level security: name a role that does not.")
+def serving_roles(connection: psycopg.Connection) -> Sequence[str]:
+    """The roles that have our policy."""
+    return [role for [role] in connection.execute(f"{SERVING} ORDER BY 1".encode(), [POLICY])]

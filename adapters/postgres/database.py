@@ -19,10 +19,19 @@ class Database:
     """Executes statements on the pool's connections, each in a transaction of its own.
 
     `batching`: concurrent calls share executions. Otherwise every call has one of its own; the results are the same.
+    `row_security`: each execution carries the owners of its calls, for a serving role that is admitted by them.
     """
 
-    def __init__(self, pool: Pool, *, batching: bool = True, statements: Sequence[Statement] = STATEMENTS) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        *,
+        batching: bool = True,
+        row_security: bool = False,
+        statements: Sequence[Statement] = STATEMENTS,
+    ) -> None:
         self._pool = pool
+        self._row_security = row_security
         self.batchers: Mapping[str, Batcher] = {
             statement.name: Batcher(
                 self._execute, in_flight=self._most_in_flight(statement), slow_after=pool.timeouts.slow_statement
@@ -93,6 +102,7 @@ class Database:
     async def _rows(self, statement: Statement, calls: Sequence[Arguments], deadline: float) -> Sequence[Rows]:
         """The rows of each call."""
         rows_by_call: list[list[tuple[object, ...]]] = [[] for _ in calls]
-        for row in await self._pool.run(statement.query, statement.arrays(calls), deadline):
+        query = statement.guarded_query if self._row_security else statement.query
+        for row in await self._pool.run(query, statement.arrays(calls), deadline):
             rows_by_call[row[0] - 1].append(row[1:])
         return rows_by_call

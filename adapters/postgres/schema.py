@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from adapters.postgres import access, inspection
+from adapters.postgres import access, inspection, policies
 from adapters.postgres.failures import first_line
 from adapters.postgres.inspection import UnsuitableDatabase
 from adapters.postgres.url import CONNECT_SECONDS, direct
@@ -30,11 +30,11 @@ class NotPermitted(Exception):
     """The role in the database URL lacks a privilege. The message is one line, PostgreSQL's or ours."""
 
 
-def migrate(conninfo: str, serving_role: str | None = None) -> None:
+def migrate(conninfo: str, serving_role: str | None = None, *, by_owner: bool | None = None) -> None:
     """Upgrades the schema to this code's revision. A newer schema is left alone. Safe to run concurrently.
 
-    In the same transaction, gives the serving roles, and this one with them, what serving needs. Raises
-    StorageUnavailable, NotPermitted, UnsuitableDatabase and access.CannotServe.
+    In the same transaction, gives the serving roles, and this one with them, what serving needs (`policies.admit`).
+    Raises StorageUnavailable, NotPermitted, UnsuitableDatabase and access.CannotServe.
     """
     before = revision(conninfo)
     if before is not None and before < access.CLOSED_AT:
@@ -45,7 +45,7 @@ def migrate(conninfo: str, serving_role: str | None = None) -> None:
         from sqlalchemy.exc import DBAPIError
 
         config = alembic_config(conninfo)
-        config.attributes["serving_role"] = serving_role
+        config.attributes.update(serving_role=serving_role, by_owner=by_owner)
         try:
             with _translated():
                 command.upgrade(config, "head")
@@ -54,7 +54,7 @@ def migrate(conninfo: str, serving_role: str | None = None) -> None:
                 raise failure.orig or failure from None
     elif serving_role is not None:
         with _connection(conninfo) as connection, connection.transaction():
-            access.admit(connection, serving_role)
+            policies.admit(connection, serving_role, by_owner=by_owner)
 
 
 def wait_until_available(conninfo: str, seconds: float) -> None:
@@ -84,6 +84,13 @@ def survey(conninfo: str) -> access.Access:
     """Which roles reach the tasks. Raises StorageUnavailable and NotPermitted."""
     with _connection(conninfo) as connection:
         return access.survey(connection)
+
+
+def is_by_owner(conninfo: str) -> bool | None:
+    """Whether the role sees the rows of those owners only that a statement carries; None if row-level security does not
+    apply to it. Raises StorageUnavailable."""
+    with _connection(conninfo) as connection:
+        return policies.is_by_owner(connection)
 
 
 def server(conninfo: str) -> str:

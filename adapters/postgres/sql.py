@@ -4,6 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
+OWNERS = "{owners}"
+"""In a statement's SQL, a condition of the outermost query that is always true. Under row-level security it admits the
+owners of the batch's calls, and nobody else, before a table is read."""
+
+_ADMIT_OWNERS = "(SELECT set_config('todo.owners', $1::varchar[]::text, true)) IS NOT NULL"
+"""Depends on no table, so that PostgreSQL evaluates it once, before whatever the query joins (a one-time filter)."""
+
 CALLS = "{calls}"
 """In a statement's SQL, the table `call`: one row per call, with a column for each parameter and the ordinal `n`."""
 
@@ -32,15 +39,23 @@ class Statement:
 
     @cached_property
     def query(self) -> bytes:
-        """As the driver sends it.
+        """As the driver sends it."""
+        return self._query("true")
 
-        The sub-select hides the length of the batch from PostgreSQL's planner. Otherwise a short batch looks so cheap
-        that it is planned anew each time, which takes longer than executing it.
-        """
+    @cached_property
+    def guarded_query(self) -> bytes:
+        """As the driver sends it where row-level security admits rows by their owners. The first parameter is the
+        owner."""
+        return self._query(_ADMIT_OWNERS)
+
+    def _query(self, owners: str) -> bytes:
+        """The sub-select hides the length of the batch from PostgreSQL's planner. Otherwise a short batch looks so
+        cheap that it is planned anew each time, which takes longer than executing it."""
         first, *others = (f"${number}::{type_}[]" for number, type_ in enumerate(self.parameters.values(), 1))
         arrays = ", ".join([f"(SELECT {first})", *others])
         columns = ", ".join([*self.parameters, "n"])
-        return self.sql.replace(CALLS, f"unnest({arrays}) WITH ORDINALITY AS call ({columns})").encode()
+        calls = f"unnest({arrays}) WITH ORDINALITY AS call ({columns})"
+        return self.sql.replace(CALLS, calls).replace(OWNERS, owners).encode()
 
     def arrays(self, calls: Sequence[Sequence[object]]) -> list[str]:
         """One array literal per parameter, with one element per call."""

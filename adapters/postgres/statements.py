@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from adapters.postgres.sql import CALLS, Statement
+from adapters.postgres.sql import CALLS, OWNERS, Statement
 from domain.listing import Sort
 from domain.task import Task
 from domain.values import IdempotencyKey
@@ -19,6 +19,7 @@ GET = Statement(
     f"""
     SELECT call.n, {_TASK}
     FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id)
+    WHERE {OWNERS}
     """,
     {"owner": "varchar", "id": "bigint"},
     repeatable=True,
@@ -33,7 +34,7 @@ ADD = Statement(
         INSERT INTO tasks (user_id, id, {_FIELDS}, created_at, updated_at) OVERRIDING SYSTEM VALUE
         SELECT owner, new_id, {_FIELDS}, at, at FROM new
     )
-    SELECT n, new_id FROM new
+    SELECT n, new_id FROM new WHERE {OWNERS}
     """,
     {"owner": "varchar", "at": "timestamptz", **FIELDS},
 )
@@ -78,6 +79,7 @@ ADD_ONCE = Statement(
         )
     )
     SELECT n, task_id FROM fresh JOIN call ON (fresh.user_id, fresh.key) = (call.owner, call.key)
+    WHERE {OWNERS}
     """,
     {"owner": "varchar", "key": "varchar", "digest": "varchar", "at": "timestamptz", **FIELDS},
     repeatable=True,
@@ -90,6 +92,7 @@ RECALL = Statement(
     f"""
     SELECT call.n, known.digest, known.task_id, known.created_at
     FROM {CALLS} JOIN task_creations AS known ON (known.user_id, known.key) = (call.owner, call.key)
+    WHERE {OWNERS}
     """,
     {"owner": "varchar", "key": "varchar"},
     repeatable=True,
@@ -116,6 +119,7 @@ def _page(sort: Sort, *, descending: bool, searching: bool) -> Statement:
             {search} AND {after}
         ORDER BY tasks.user_id {direction}, {order("tasks")} LIMIT call.size
     ) AS page
+    WHERE {OWNERS}
     ORDER BY call.n, {order("page")}
     """
     parameters = {
@@ -155,7 +159,7 @@ SAVE = Statement(
     )
     UPDATE tasks SET updated_at = expected.updated_at, {", ".join(f"{field} = expected.{field}" for field in FIELDS)}
     FROM expected
-    WHERE (tasks.user_id, tasks.id, tasks.updated_at) = (expected.owner, expected.id, expected.version)
+    WHERE {OWNERS} AND (tasks.user_id, tasks.id, tasks.updated_at) = (expected.owner, expected.id, expected.version)
     RETURNING expected.n
     """,
     {"owner": "varchar", "id": "bigint", "version": "timestamptz", "updated_at": "timestamptz", **FIELDS},
@@ -173,7 +177,7 @@ REMOVE = Statement(
         WHERE tasks.updated_at = coalesce(call.version, tasks.updated_at)
         FOR UPDATE OF tasks SKIP LOCKED
     )
-    DELETE FROM tasks USING expected WHERE (tasks.user_id, tasks.id) = (expected.owner, expected.id)
+    DELETE FROM tasks USING expected WHERE {OWNERS} AND (tasks.user_id, tasks.id) = (expected.owner, expected.id)
     RETURNING expected.n
     """,
     {"owner": "varchar", "id": "bigint", "version": "timestamptz"},
@@ -190,7 +194,7 @@ REMOVE_OLDEST = Statement(
             ORDER BY tasks.user_id, tasks.id LIMIT call.size FOR UPDATE SKIP LOCKED
         ) AS page
     )
-    DELETE FROM tasks USING oldest WHERE (tasks.user_id, tasks.id) = (oldest.user_id, oldest.id)
+    DELETE FROM tasks USING oldest WHERE {OWNERS} AND (tasks.user_id, tasks.id) = (oldest.user_id, oldest.id)
     RETURNING oldest.n
     """,
     {"owner": "varchar", "up_to": "bigint", "size": "bigint"},
@@ -217,7 +221,7 @@ REMOVE_ALL = Statement(
             (SELECT count(*) FROM call JOIN tasks ON tasks.user_id = call.owner) AS stored
     )
     DELETE FROM tasks USING expected, counts
-    WHERE (tasks.user_id, tasks.id) = (expected.owner, expected.id)
+    WHERE {OWNERS} AND (tasks.user_id, tasks.id) = (expected.owner, expected.id)
         AND counts.found = counts.expected AND counts.stored = counts.expected
     RETURNING expected.n
     """,

@@ -5,7 +5,7 @@ import re
 from psycopg import sql
 
 from adapters.postgres.database import Database
-from adapters.postgres.sql import CALLS, Statement
+from adapters.postgres.sql import CALLS, OWNERS, Statement
 from adapters.postgres.timeouts import Timeouts
 from application.user_records import Count, NoSuchTable, UsedKey, UserRecords
 from domain.values import UserId
@@ -18,7 +18,7 @@ COUNT = Statement(
     f"""
     SELECT n, (SELECT count(*) FROM tasks WHERE tasks.user_id = call.owner),
         (SELECT count(*) FROM task_creations WHERE task_creations.user_id = call.owner)
-    FROM {CALLS}
+    FROM {CALLS} WHERE {OWNERS}
     """,
     {"owner": "varchar"},
     repeatable=True,
@@ -29,7 +29,7 @@ KEYS = Statement(
     f"""
     SELECT call.n, known.key, known.task_id, known.created_at
     FROM {CALLS} JOIN task_creations AS known ON known.user_id = call.owner
-    ORDER BY known.key
+    WHERE {OWNERS} ORDER BY known.key
     """,
     {"owner": "varchar"},
     batch_size=1,
@@ -58,7 +58,7 @@ ERASE_SOME = Statement(
         WHERE (known.user_id, known.key) = (some_keys.user_id, some_keys.key)
         RETURNING 1
     )
-    SELECT n, (SELECT count(*) FROM erased_tasks), (SELECT count(*) FROM erased_keys) FROM call
+    SELECT n, (SELECT count(*) FROM erased_tasks), (SELECT count(*) FROM erased_keys) FROM call WHERE {OWNERS}
     """,
     {"owner": "varchar", "size": "bigint"},
     batch_size=1,

@@ -82,14 +82,16 @@ def migrate(
     with zero_config.with_database(configured) as effective:
         schema.wait_until_available(effective.conninfo, wait)
         before = schema.revision(effective.conninfo)
-        schema.migrate(effective.conninfo, serving_role)
+        by_owner = effective.database_row_security if serving_role else None
+        schema.migrate(effective.conninfo, serving_role, by_owner=by_owner)
         after = schema.revision(effective.conninfo)
     if before == after:
         typer.echo(f"The schema is up to date, at revision {after}.")
     else:
         typer.echo(f"Migrated the schema from {before or 'an empty database'} to revision {after}.")
     if serving_role is not None:
-        typer.echo(f"{serving_role} may serve: it reads and changes tasks, and nothing else.")
+        rows = "tasks of the owners that a statement carries" if by_owner else "tasks"
+        typer.echo(f"{serving_role} may serve: it reads and changes {rows}, and nothing else.")
 
 
 def _seconds(text: str) -> int:

@@ -44,7 +44,7 @@ class CannotListen(Exception):
 
 
 class NotMigrated(Exception):
-    """The message says what to run first."""
+    """The database is not prepared for serving; the message says what to do first."""
 
 
 def serve(host: str, port: int, *, workers: int, reload: bool, private: bool) -> None:
@@ -111,10 +111,13 @@ def _check_schema(configured: Settings, effective: Settings) -> None:
     """Migrates the private database, never a configured one. Does not wait for a database that is down."""
     try:
         outdated = schema.needs_migration(schema.revision(effective.conninfo))
+        hidden = not outdated and not effective.database_row_security and schema.is_by_owner(effective.conninfo)
     except StorageUnavailable as failure:
         typer.echo(f"Cannot connect to the database at DATABASE_URL: {failure}", err=True)
         typer.echo("Serving anyway: GET /readyz responds with 503 until the database can be used.", err=True)
         return
+    if hidden:
+        raise NotMigrated("Row-level security admits tasks by their owner: set DATABASE_ROW_SECURITY=true.")
     if outdated and configured.database_url is not None:
         raise NotMigrated("The database schema is out of date: run `todo migrate` first.")
     if outdated:

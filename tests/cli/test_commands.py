@@ -164,7 +164,15 @@ def test_a_role_is_made_to_serve_and_others_that_reach_the_tasks_are_found(
         for role in (owner, serving):
             line = f"ok    access    besides the owner of the tables, the serving role {weak}"
             assert line in todo.run("doctor", **role).stdout
-        with todo.serve(**serving) as running:
+        guarded = {"DATABASE_ROW_SECURITY": "true"}
+        for role, found in ((owner, "does not apply to this role"), (serving, "admits all tasks")):
+            assert f"is set, but row-level security {found}" in todo.run("doctor", **role, **guarded).stdout
+        migrated = todo.run("migrate", "--serving-role", weak, **owner, **guarded)
+        assert migrated.stdout.endswith("changes tasks of the owners that a statement carries, and nothing else.\n")
+        assert "ok    access    besides" in todo.run("doctor", **serving, **guarded).stdout
+        assert "FAIL  access    row-level security admits tasks by their owner" in todo.run("doctor", **serving).stdout
+        assert "set DATABASE_ROW_SECURITY=true" in todo.run("serve", "--port", "0", **serving).stderr
+        with todo.serve(**serving, **guarded) as running:
             client = running.client(sign(UserId("alice"), SECRET, ExpectedClaims(), seconds=600))
             created = client.post("/api/tasks", json={"title": "Buy milk"}, headers={"Idempotency-Key": "k"})
             assert (created.status_code, client.get("/api/tasks").json()) == (201, [created.json()])

@@ -8,6 +8,7 @@ from sqlmodel import SQLModel
 
 from adapters.postgres import (
     access,
+    policies,
     tables,  # noqa: F401  (fills the metadata)
 )
 from adapters.postgres.inspection import FORMER_VERSION_TABLE, VERSION_TABLE, former_revision
@@ -44,4 +45,5 @@ with engine.connect() as connection:
         context.run_migrations()
         if adopted:  # earlier releases read the former table, and compare it with the latest revision that they know
             driver.execute(f"UPDATE {FORMER_VERSION_TABLE} SET version_num = (SELECT version_num FROM {VERSION_TABLE})")
-        access.admit(driver, context.config.attributes.get("serving_role"))
+        chosen = context.config.attributes
+        policies.admit(driver, chosen.get("serving_role"), by_owner=chosen.get("by_owner"))
