@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import psycopg
 from psycopg import sql
 
-from adapters.postgres.access import POLICY, PRIVILEGES, SERVING, VERSION_TABLE, CannotServe, serving_roles
+from adapters.postgres.access import POLICY, PRIVILEGES, SERVING, CannotServe, serving_roles
+from adapters.postgres.inspection import VERSION_TABLE
 from domain.values import IdempotencyKey
 
 _OWN = "user_id = ANY ((SELECT nullif(current_setting('todo.owners', true), '')::varchar[])::varchar[])"
