@@ -5,11 +5,12 @@ from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 OWNERS = "{owners}"
-"""In a statement's SQL, a condition of the outermost query that is always true. Under row-level security it admits the
-owners of the batch's calls, and nobody else, before a table is read."""
+"""In a statement's SQL, the first condition of the outermost query, which is always true. Under row-level security it
+admits the owners of the batch's calls, and nobody else, before a table is read."""
 
 _ADMIT_OWNERS = "(SELECT set_config('todo.owners', $1::varchar[]::text, true)) IS NOT NULL"
-"""Depends on no table, so that PostgreSQL evaluates it once, before whatever the query joins (a one-time filter)."""
+"""Depends on no table, so PostgreSQL evaluates it once, before whatever the query joins (a one-time filter). Of several
+such conditions, the first is evaluated first."""
 
 CALLS = "{calls}"
 """In a statement's SQL, the table `call`: one row per call, with a column for each parameter and the ordinal `n`."""

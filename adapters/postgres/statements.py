@@ -45,7 +45,7 @@ COUNT = Statement(
     SELECT call.n, (
         SELECT count(*) FROM (SELECT FROM tasks WHERE tasks.user_id = call.owner LIMIT call.most) AS counted
     )
-    FROM {CALLS}
+    FROM {CALLS} WHERE {OWNERS}
     """,
     {"owner": "varchar", "most": "bigint"},
     repeatable=True,

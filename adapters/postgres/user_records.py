@@ -14,7 +14,7 @@ PATIENT = Timeouts(call=3600, attempt=3600)
 """For an operator who waits: comparing all users with a table may take minutes."""
 
 COUNT = Statement(
-    "count",
+    "count_records",
     f"""
     SELECT n, (SELECT count(*) FROM tasks WHERE tasks.user_id = call.owner),
         (SELECT count(*) FROM task_creations WHERE task_creations.user_id = call.owner)

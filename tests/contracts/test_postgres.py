@@ -191,17 +191,18 @@ def test_every_statement_names_the_owner() -> None:
                 assert b"ON (known.user_id, known.key) = (call.owner, call.key)" in query
             case "REMOVE_OLDEST":
                 assert b"FROM tasks WHERE tasks.user_id = call.owner AND" in query
-                assert b"WHERE (tasks.user_id, tasks.id) = (oldest.user_id, oldest.id)" in query
+                assert b"WHERE true AND (tasks.user_id, tasks.id) = (oldest.user_id, oldest.id)" in query
             case "REMOVE_ALL":
                 assert b"ON (tasks.user_id, tasks.id) = (expected.owner, expected.id)" in query
                 assert b"ON tasks.user_id = call.owner" in query
-                assert b"WHERE (tasks.user_id, tasks.id) = (expected.owner, expected.id)" in query
+                assert b"WHERE true AND (tasks.user_id, tasks.id) = (expected.owner, expected.id)" in query
             case "PAGE" | "COUNT":
                 assert re.search(rb"FROM tasks\s+WHERE tasks.user_id = call.owner (AND|LIMIT)", query)
             case _:
                 assert b"ON (tasks.user_id, tasks.id) = (call.owner, call.id)" in query
     for statement in (statements.SAVE, statements.REMOVE):
-        assert re.search(rb"WHERE \(tasks\.user_id, tasks\.id.*\) = \(expected\.owner, expected\.id", statement.query)
+        where = rb"WHERE true AND \(tasks\.user_id, tasks\.id.*\) = \(expected\.owner, expected\.id"
+        assert re.search(where, statement.query)
 
 
 async def test_a_task_is_stored_when_the_call_returns(tasks: PostgresTaskRepository, database: str) -> None:
