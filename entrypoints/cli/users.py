@@ -32,7 +32,7 @@ def erase(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be erased.")] = False,
 ) -> None:
-    """Erase all data of a user, or of all users that are gone from a table.
+    """Erase all data of a user, or of users absent from a table.
 
     For example --absent-from neon_auth.user, or 'public."user"' of Better Auth.
     May be repeated, and interrupted. Other users are not held up.
@@ -46,7 +46,10 @@ def export(
     user: Annotated[str, typer.Option(metavar="ID", help="User ID: the token's subject (sub).")],
     issuer: Issuer = None,
 ) -> None:
-    """Print all data of a user as JSON Lines: tasks, then idempotency keys."""
+    """Print all data of a user as JSON Lines.
+
+    Tasks come first, then idempotency keys.
+    """
     asyncio.run(_export(user, issuer))
 
 
