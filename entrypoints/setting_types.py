@@ -41,6 +41,18 @@ def is_neon_auth(url: str) -> bool:
     return ".neonauth." in host and host.endswith(".neon.tech")
 
 
+WELL_KNOWN = ".well-known/jwks.json"
+
+
+def jwks_places(issuer_url: str) -> list[str]:
+    """Better Auth serves its JWKS below its base path, which is /api/auth unless it is configured, and calls it `jwks`
+    unless `jwksPath` is configured; Neon Auth does."""
+    if not urlsplit(issuer_url).path.strip("/"):
+        return [f"{issuer_url}/api/auth/jwks"]
+    places = [f"{issuer_url}/jwks", f"{issuer_url}/{WELL_KNOWN}"]
+    return places[::-1] if is_neon_auth(issuer_url) else places
+
+
 def _http_url(url: str) -> str:
     origin(url)
     return url.rstrip("/")

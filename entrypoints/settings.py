@@ -1,16 +1,13 @@
 """Configuration from the environment and `.env`. All invalid and missing settings are reported together."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from dotenv.parser import parse_stream
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from adapters.better_auth.identity import ExpectedClaims, checked_secret
@@ -19,28 +16,24 @@ from entrypoints.cors_origins import cors_origin
 from entrypoints.setting_types import (
     ANY_CASE,
     COMMA_SEPARATED,
+    WELL_KNOWN,
     BaseUrl,
     FilePath,
     HttpUrl,
     NeonAuthBaseUrl,
     content,
     is_neon_auth,
+    jwks_places,
     origin,
     whole_number,
 )
+from entrypoints.settings_faults import lines, misspelt_names, unparsable_line
 
 _INVALID = object()  # stands for a setting that failed its own validation and is reported for that
-
-_OTHERS = {"BETTER_AUTH_SECRETS", "LOGLEVEL"}
-"""Names one edit away from ours that mean something else: to Better Auth itself, and to many programs."""
-
 
 NO_PAGE = (
     "no page may call the API from a browser: set CORS_ORIGINS to the origins of yours, like https://app.example.com"
 )
-
-
-WELL_KNOWN = ".well-known/jwks.json"
 
 
 class InvalidSettings(Exception):
@@ -207,12 +200,12 @@ class Settings(BaseSettings):
             return [self.better_auth_jwks_url]
         if self.neon_auth_base_url:
             return [f"{self.neon_auth_base_url}/{WELL_KNOWN}"]
-        return [place for url in self.issuer_urls[:1] for place in _jwks_urls(url)]
+        return [place for url in self.issuer_urls[:1] for place in jwks_places(url)]
 
     @property
     def other_issuers(self) -> dict[str, list[str]]:
         """Where the JWKS of each further issuer may be, by the issuer's origin."""
-        return {origin(url): _jwks_urls(url) for url in self.issuer_urls[1:]}
+        return {origin(url): jwks_places(url) for url in self.issuer_urls[1:]}
 
     @property
     def expected_claims(self) -> ExpectedClaims:
@@ -242,70 +235,20 @@ class Settings(BaseSettings):
         return bool(self.issuer_urls) and not self.origins
 
 
-def _jwks_urls(issuer_url: str) -> list[str]:
-    """Better Auth serves its JWKS below its base path, which is /api/auth unless it is configured, and calls it `jwks`
-    unless `jwksPath` is configured; Neon Auth does."""
-    if not urlsplit(issuer_url).path.strip("/"):
-        return [f"{issuer_url}/api/auth/jwks"]
-    places = [f"{issuer_url}/jwks", f"{issuer_url}/{WELL_KNOWN}"]
-    return places[::-1] if is_neon_auth(issuer_url) else places
-
-
 def load() -> Settings:
     """Reads the settings. Raises InvalidSettings."""
     file = Path(".env")
     try:
-        _require_readable(file)
-        faults = [*_misspelt_names({**dotenv_values(file, interpolate=False), **os.environ})]
+        line = unparsable_line(file)
+        if line:
+            raise InvalidSettings(f"{file}: line {line} cannot be parsed")
+        faults = [*misspelt_names({**dotenv_values(file, interpolate=False), **os.environ}, Settings.model_fields)]
         try:
             settings = Settings()
         except ValidationError as failure:
-            faults += [line for error in failure.errors(include_input=False) for line in _lines(error)]
+            faults += [line for error in failure.errors(include_input=False) for line in lines(error)]
     except (OSError, UnicodeError):
         raise InvalidSettings(f"{file}: is not readable as UTF-8 text") from None
     if faults:
         raise InvalidSettings("\n".join(faults))
     return settings
-
-
-def _require_readable(file: Path) -> None:
-    """Rejects lines that cannot be parsed: skipping one that sets DATABASE_URL would serve another database."""
-    if not file.exists():
-        return
-    with file.open(encoding="utf-8") as lines:
-        for binding in parse_stream(lines):
-            if binding.error:
-                raise InvalidSettings(f"{file}: line {binding.original.line} cannot be parsed")
-
-
-def _misspelt_names(variables: Mapping[str, str | None]) -> Iterator[str]:
-    """A line for each name that is one edit away from a setting which is not set itself: it was meant for that."""
-    given = {name.upper() for name, value in variables.items() if value}
-    ours = {name.upper() for name in Settings.model_fields}
-    for name in sorted(given - ours - _OTHERS):
-        for setting in sorted(ours - given):
-            if _one_edit_apart(name, setting):
-                yield f"{name}: is not a setting; did you mean {setting}?"
-
-
-def _one_edit_apart(one: str, other: str) -> bool:
-    """Whether adding, removing, replacing or swapping one character turns one into the other, a different name."""
-    if len(one) == len(other):
-        differing = [place for place in range(len(one)) if one[place] != other[place]]
-        first, last = differing[0], differing[-1]
-        return first == last or (first + 1 == last and one[first : last + 1] == other[first : last + 1][::-1])
-    shorter, longer = sorted((one, other), key=len)
-    return any(shorter == longer[:place] + longer[place + 1 :] for place in range(len(longer)))
-
-
-def _lines(error: ErrorDetails) -> list[str]:
-    """What is wrong with one setting, in our words: pydantic's name its types, and change with its versions."""
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "bool_parsing":
-            reason = "must be true or false"
-        case "literal_error":
-            reason = "must be " + context["expected"].replace("'", "")
-        case _:
-            reason = str(context.get("error") or error["msg"])
-    return [f"{error['loc'][0]}".upper() + f": {line}" for line in reason.splitlines()]
