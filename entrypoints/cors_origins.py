@@ -2,8 +2,13 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 from entrypoints.setting_types import origin
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 MIN_LITERAL = 4
 """Letters and digits beside the `*` of a label that anybody can register, such as a name below vercel.app."""
@@ -54,15 +59,25 @@ def _of_pattern(pattern: str) -> str:
 
 def _require_project(literal: str, parent: str) -> None:
     """`literal`: what the first label has besides the `*`. `parent`: the other labels."""
-    from publicsuffixlist import PublicSuffixList  # takes 50 ms, which only a pattern needs
-
-    if not parent or not PublicSuffixList().is_public(parent):
-        if parent:
-            return  # below a domain of one's own
+    if not parent:
         raise ValueError("a pattern needs a domain after its first label, like https://todo-*-team.vercel.app")
-    if PublicSuffixList(only_icann=True).is_public(parent):
+    if not _is_suffix(parent, only_icann=False):
+        return  # below a domain of one's own
+    if _is_suffix(parent, only_icann=True):
         raise ValueError("the `*` covers the registrable domain: anybody can register a name that matches")
     if len(re.sub("[^a-z0-9]", "", literal)) < MIN_LITERAL:
         raise ValueError(
             "the `*` covers projects of other people: name yours in the same label, like https://todo-*-team.vercel.app"
         )
+
+
+def _is_suffix(domain: str, *, only_icann: bool) -> bool:
+    """Whether anybody may register names directly below the domain: at a registry, or also at a hosting provider."""
+    return _public_suffix_list(only_icann).is_public(domain)
+
+
+@cache
+def _public_suffix_list(only_icann: bool) -> "PublicSuffixList":
+    from publicsuffixlist import PublicSuffixList  # imported and read where there is a pattern: 0.1 s
+
+    return PublicSuffixList(only_icann=only_icann)
