@@ -48,6 +48,15 @@ class InMemoryTaskRepository(TaskRepository):
         ordered = sorted(included, key=selection.position, reverse=selection.descending)
         return [task for task in ordered if selection.is_after(after, task)][:limit]
 
+    async def ids(
+        self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
+    ) -> tuple[Sequence[TaskId], Position | None]:
+        page = await self.page(owner, selection, after=after, limit=limit)
+        return [task.id for task in page], selection.position(page[-1]) if page else None
+
+    async def some(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
+        return [self._tasks[owner, id_] for id_ in ids if (owner, id_) in self._tasks]
+
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
         task = change(await self.get(owner, task_id))
         self._tasks[owner, task_id] = task

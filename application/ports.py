@@ -40,6 +40,16 @@ class TaskRepository(Protocol):
         after that position."""
         ...
 
+    async def ids(
+        self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
+    ) -> tuple[Sequence[TaskId], Position | None]:
+        """The ids of the tasks that `page` would return, and the position of the last one; None if there are none."""
+        ...
+
+    async def some(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
+        """Those of the owner's tasks that have one of these ids, in the order of the ids."""
+        ...
+
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
         """The task as `change` returned it. No other change comes between the state it was given and the one stored.
 

@@ -4,11 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from application.ports import Clock, TaskRepository
-from domain.listing import ALL, Position, Selection
+from domain.listing import ALL, Position, Selection, Sort
 from domain.task import Changes, Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
 CHUNK = 200  # tasks of a list that are in memory at once
+PART = 10_000  # ids of a sorted list that are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,10 @@ class TodoList:
 
     async def list(self, selection: Selection = ALL, *, after: Position | None = None) -> AsyncIterator[Sequence[Task]]:
         """All tasks that the selection includes (after a position), in chunks; the last may be empty. Chunks are
-        separate reads: a concurrent change may or may not show. Holds none while the caller uses it."""
+        separate reads: a concurrent change may or may not show. Holds none while the caller uses it.
+
+        Every read of an order without an index sorts all tasks, so the ids of many are read at once, then the tasks.
+        """
         more = True
         while more:
             chunks = [await self.tasks.page(self.owner, selection, after=after, limit=CHUNK)]
@@ -37,6 +41,17 @@ class TodoList:
             if more:
                 after = selection.position(chunks[0][-1])
             yield chunks.pop()
+            if selection.sort is not Sort.CREATED:
+                break
+        while more:
+            ids, after = await self.tasks.ids(self.owner, selection, after=after, limit=PART)
+            more = len(ids) == PART
+            for start in range(0, len(ids), CHUNK):
+                some = await self.tasks.some(self.owner, ids[start : start + CHUNK])
+                chunks = [[task for task in some if selection.includes(task)]]
+                del some
+                if chunks[0]:
+                    yield chunks.pop()
 
     async def page(
         self, selection: Selection, *, after: Position | None, limit: int
@@ -46,12 +61,12 @@ class TodoList:
         return found[:limit], selection.position(found[limit - 1]) if len(found) > limit else None
 
     async def position(self, selection: Selection, *, after: Position | None, skipped: int) -> Position | None:
-        """The position after that many tasks, or after the last one if there are fewer. Reads all of them."""
+        """The position after that many tasks, or after the last one if there are fewer. Reads all their ids."""
         while skipped > 0:
-            chunk = await self.tasks.page(self.owner, selection, after=after, limit=min(skipped, CHUNK))
-            if not chunk:
+            ids, last = await self.tasks.ids(self.owner, selection, after=after, limit=min(skipped, PART))
+            if last is None:
                 break
-            after, skipped = selection.position(chunk[-1]), skipped - CHUNK
+            after, skipped = last, skipped - len(ids)
         return after
 
     async def get(self, task_id: TaskId) -> Task:

@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from hashlib import blake2b
@@ -11,15 +12,18 @@ from typing import Any
 
 import orjson
 
+from adapters.postgres.connection import Rows
 from adapters.postgres.database import Database
 from adapters.postgres.failures import OutcomeUnknown
 from adapters.postgres.fairness import Turns
+from adapters.postgres.sql import Statement, array_literal
 from adapters.postgres.statements import (
     ADD,
     ADD_ONCE,
     COUNT,
     FIELDS,
     GET,
+    IDS,
     PAGES,
     RECALL,
     REMOVE,
@@ -28,12 +32,15 @@ from adapters.postgres.statements import (
     SAVE,
     SAVE_AGAIN,
     SETTLE,
+    SOME,
 )
 from application.ports import TaskRepository
 from domain.errors import KeyReused, ListChanged, QuotaExceeded, StorageUnavailable, TaskNotFound
 from domain.listing import ALL, Position, Selection, Sort
 from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
+
+Statements = Mapping[tuple[Sort, bool, bool], Statement]
 
 MAX_WAITING = 16  # calls of one owner that take turns: a scan of a long list takes tenths of a second
 SHORTEST_DELAY, LONGEST_DELAY = 0.005, 0.1  # seconds, before a task that another transaction has locked is retried
@@ -74,14 +81,18 @@ class PostgresTaskRepository(TaskRepository):
     async def page(
         self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
     ) -> Sequence[Task]:
-        deadline, search = self._database.deadline(), selection.search and selection.search.pattern
-        statement = PAGES[selection.sort, selection.descending, search is not None]
-        arguments = owner, selection.completed, search, *(after or (None, None)), limit
-        if statement.scans:
-            async with self._scans.turn(owner, deadline):
-                rows = await self._database.ask(statement, *arguments, deadline=deadline)
-        else:
-            rows = await self._database.ask(statement, *arguments, deadline=deadline)
+        return [*map(Task._make, await self._list(PAGES, owner, selection, after, limit))]
+
+    async def ids(
+        self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
+    ) -> tuple[Sequence[TaskId], Position | None]:
+        for found, last in await self._list(IDS, owner, selection, after, limit):
+            return array("q", found), Position(last, TaskId(found[-1]))  # type: ignore[return-value]
+        return (), None
+
+    async def some(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
+        deadline = self._database.deadline()
+        rows = await self._database.ask(SOME, owner, array_literal(ids), deadline=deadline)
         return [*map(Task._make, rows)]
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
@@ -145,6 +156,17 @@ class PostgresTaskRepository(TaskRepository):
             if stored != [*expected]:
                 raise ListChanged
             delay = await _back_off(delay)  # another transaction has locked some of them
+
+    async def _list(
+        self, statements: Statements, owner: UserId, selection: Selection, after: Position | None, limit: int
+    ) -> Rows:
+        deadline, search = self._database.deadline(), selection.search and selection.search.pattern
+        statement = statements[selection.sort, selection.descending, search is not None]
+        arguments = owner, selection.completed, search, *(after or (None, None)), limit
+        if not statement.scans:
+            return await self._database.ask(statement, *arguments, deadline=deadline)
+        async with self._scans.turn(owner, deadline):
+            return await self._database.ask(statement, *arguments, deadline=deadline)
 
     async def _add(
         self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None, deadline: float

@@ -99,8 +99,8 @@ RECALL = Statement(
 )
 
 
-def _page(sort: Sort, *, descending: bool, searching: bool) -> Statement:
-    direction, beyond = ("DESC", "<") if descending else ("ASC", ">")
+def _list(sort: Sort, *, descending: bool, searching: bool, ids: bool) -> Statement:
+    direction, beyond, back = ("DESC", "<", "ASC") if descending else ("ASC", ">", "DESC")
     search = "AND (tasks.title ~ call.search OR tasks.description ~ call.search)" if searching else ""
     key = {Sort.CREATED: "", Sort.UPDATED: "updated_at", Sort.TITLE: 'title COLLATE "C"'}[sort]
     if sort is Sort.CREATED:  # in a form that the index can serve
@@ -108,19 +108,27 @@ def _page(sort: Sort, *, descending: bool, searching: bool) -> Statement:
     else:
         after = f"(call.after_id IS NULL OR (tasks.{key}, tasks.id) {beyond} (call.after_value, call.after_id))"
 
-    def order(table: str) -> str:
+    def order(table: str, direction: str = direction) -> str:
         return f"{table}.{key} {direction}, {table}.id {direction}" if key else f"{table}.id {direction}"
 
-    sql = f"""
-    SELECT call.n, {_TASK.replace("tasks.", "page.")}
-    FROM {CALLS} CROSS JOIN LATERAL (
+    page = f"""(
         SELECT * FROM tasks
         WHERE tasks.user_id = call.owner AND (call.completed IS NULL OR tasks.completed = call.completed)
             {search} AND {after}
         ORDER BY tasks.user_id {direction}, {order("tasks")} LIMIT call.size
-    ) AS page
+    ) AS page"""
+    last = f"(array_agg(page.{key.split()[0]} ORDER BY {order('page', back)}))[1]" if key else "NULL"
+    tasks = f"""
+    SELECT call.n, {_TASK.replace("tasks.", "page.")} FROM {CALLS} CROSS JOIN LATERAL {page}
     WHERE {OWNERS}
     ORDER BY call.n, {order("page")}
+    """
+    part = f"""
+    SELECT call.n, part.ids, part.last
+    FROM {CALLS} CROSS JOIN LATERAL (
+        SELECT array_agg(page.id ORDER BY {order("page")}) AS ids, {last} AS last FROM {page}
+    ) AS part
+    WHERE {OWNERS} AND part.ids IS NOT NULL
     """
     parameters = {
         "owner": "varchar",
@@ -130,23 +138,47 @@ def _page(sort: Sort, *, descending: bool, searching: bool) -> Statement:
         "after_id": "bigint",
         "size": "bigint",
     }
+    if ids:
+        return Statement("scan", part, parameters, batch_size=1, scans=True, repeatable=True)
     if sort is Sort.CREATED and not searching:
         name = "page_created" + ("_desc" if descending else "")
-        return Statement(name, sql, parameters, batch_size=16, repeatable=True)
-    return Statement("scan", sql, parameters, batch_size=1 if searching else 4, scans=True, repeatable=True)
+        return Statement(name, tasks, parameters, batch_size=16, repeatable=True)
+    return Statement("scan", tasks, parameters, batch_size=1 if searching else 4, scans=True, repeatable=True)
 
 
-PAGES: Mapping[tuple[Sort, bool, bool], Statement] = {
-    (sort, descending, searching): _page(sort, descending=descending, searching=searching)
-    for sort in Sort
-    for descending in (False, True)
-    for searching in (False, True)
-}
+def _lists(*, ids: bool) -> Mapping[tuple[Sort, bool, bool], Statement]:
+    return {
+        (sort, descending, searching): _list(sort, descending=descending, searching=searching, ids=ids)
+        for sort in Sort
+        for descending in (False, True)
+        for searching in (False, True)
+    }
+
+
+PAGES = _lists(ids=False)
 """Keyset pagination, by sort order, whether descending, and whether searching.
 
 An optional search in one statement would make PostgreSQL expect so few rows that it sorts instead of following the
 index. Only the order of creation has an index; the other orders and searches read all tasks of the owner. They share
 one queue, and fewer of them share an execution."""
+
+IDS = _lists(ids=True)
+"""The same, but returns the ids of all tasks of a page in one row, and the value by which the last one is sorted."""
+
+SOME = Statement(
+    "some",
+    f"""
+    SELECT call.n, {_TASK}
+    FROM {CALLS} CROSS JOIN LATERAL unnest(call.ids::bigint[]) WITH ORDINALITY AS wanted (id, place)
+        JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, wanted.id)
+    WHERE {OWNERS}
+    ORDER BY call.n, wanted.place
+    """,
+    {"owner": "varchar", "ids": "varchar"},
+    batch_size=16,
+    repeatable=True,
+)
+"""The tasks with these ids, an array literal, in its order."""
 
 # Writers skip rows that another transaction has locked, so one locked task delays no other call of the batch.
 SAVE = Statement(
@@ -248,6 +280,8 @@ STATEMENTS = (
     ADD_ONCE,
     RECALL,
     *PAGES.values(),
+    *IDS.values(),
+    SOME,
     SAVE,
     SAVE_AGAIN,
     REMOVE,

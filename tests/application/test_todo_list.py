@@ -6,7 +6,7 @@ from adapters.in_memory import InMemoryTaskRepository
 from application import todo_list
 from application.todo_list import TodoList
 from domain.errors import TaskNotFound
-from domain.listing import Selection
+from domain.listing import Selection, Sort
 from domain.task import Draft
 from domain.values import Title, UserId
 
@@ -73,6 +73,36 @@ async def test_a_list_of_any_length_is_read_in_chunks(
     chunks = [list(chunk) async for chunk in todo.list()]
     assert [task for chunk in chunks for task in chunk] == created
     assert all(len(chunk) <= 2 for chunk in chunks)
+
+
+@pytest.mark.parametrize("count", range(10))
+@pytest.mark.parametrize("selection", [Selection(sort=Sort.TITLE), Selection(True, sort=Sort.UPDATED, descending=True)])
+async def test_a_sorted_list_of_any_length_is_read_in_parts(
+    todo: TodoList, clock: ManualClock, count: int, selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(todo_list, "CHUNK", 2)
+    monkeypatch.setattr(todo_list, "PART", 3)
+    for number in range(count):
+        clock.time += timedelta(minutes=number % 3)
+        await todo.create(Draft(Title("abcde"[number * 3 % 5]), completed=number % 4 > 0))
+    chunks = [list(chunk) async for chunk in todo.list(selection)]
+    assert [task for chunk in chunks for task in chunk] == await todo.tasks.page(todo.owner, selection, limit=99)
+    assert all(len(chunk) <= 2 for chunk in chunks)
+    for skipped in range(count + 2):
+        position = await todo.position(selection, after=None, skipped=skipped)
+        following = await todo.tasks.page(todo.owner, selection, after=position, limit=99)
+        assert following == (await todo.tasks.page(todo.owner, selection, limit=99))[skipped:]
+
+
+async def test_a_sorted_list_goes_on_after_tasks_that_it_no_longer_includes(
+    todo: TodoList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(todo_list, "CHUNK", 1)
+    first, second, third = [await todo.create(Draft(Title(title))) for title in "abc"]
+    chunks = todo.list(Selection(False, sort=Sort.TITLE))
+    assert await anext(chunks) == [first]
+    await todo.complete(second.id)
+    assert [chunk async for chunk in chunks] == [[third]]
 
 
 async def test_an_edit_sets_updated_at_to_the_current_time(todo: TodoList, clock: ManualClock) -> None:

@@ -11,7 +11,7 @@ from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
 from adapters.postgres.sql import Statement
-from adapters.postgres.statements import PAGES, STATEMENTS
+from adapters.postgres.statements import IDS, PAGES, STATEMENTS
 from domain.errors import StorageUnavailable, TooManyRequests
 from domain.listing import Selection, Sort
 from domain.search import SearchText
@@ -196,7 +196,7 @@ async def nowhere() -> AsyncIterator[Pool]:
 async def test_every_kind_of_statement_has_a_batcher_from_the_start(nowhere: Pool) -> None:
     pages = {"page_created", "page_created_desc", "scan"}
     removals = {"remove", "remove_oldest", "remove_all"}
-    others = {"get", "count", "add", "add_once", "recall", "save", "save_again", "settle"} | removals
+    others = {"get", "count", "add", "add_once", "recall", "save", "save_again", "settle", "some"} | removals
     batchers = Database(nowhere).batchers
     assert batchers.keys() == pages | others
     assert len({*batchers.values()}) == len(batchers)
@@ -209,7 +209,7 @@ async def test_without_batching_there_are_no_batchers(nowhere: Pool) -> None:
 async def test_statements_that_scan_share_one_queue_and_at_most_half_of_the_connections() -> None:
     scans = [statement for statement in STATEMENTS if statement.scans]
     assert {statement.name for statement in scans} == {"scan"}
-    assert len(scans) == len(PAGES) - 2
+    assert len(scans) == len(PAGES) - 2 + len(IDS)
     for connections, most in ((1, 1), (2, 1), (5, 2), (8, 4), (90, 4)):
         database = Database(Pool("host=nowhere", connections=connections, prepare=None))
         assert database.batchers["scan"]._most_in_flight == most

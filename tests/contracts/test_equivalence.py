@@ -109,6 +109,12 @@ class BothRepositories(RuleBasedStateMachine):
             first = self.loop.run(self.memory.page(owner, selection, after=after[0], limit=limit))
             second = self.loop.run(self.postgres.page(owner, selection, after=after[1], limit=limit))
             assert [*map(outcome, first)] == [*map(outcome, second)]
+            for repository, tasks, position in ((self.memory, first, after[0]), (self.postgres, second, after[1])):
+                ids, last = self.loop.run(repository.ids(owner, selection, after=position, limit=limit))
+                assert [*ids] == [task.id for task in tasks]
+                assert last == (selection.position(tasks[-1]) if tasks else None)
+                assert self.loop.run(repository.some(owner, [*ids[::-1], UNUSED[0]])) == [*tasks[::-1]]
+                assert self.loop.run(repository.some(UserId(owner + "?"), ids)) == []
             if not first:
                 return
             after = [selection.position(first[-1]), selection.position(second[-1])]

@@ -18,7 +18,7 @@ from adapters.postgres.failures import StatementRefused
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import MAX_WAITING, PostgresTaskRepository, _digest
 from adapters.postgres.sql import Statement
-from adapters.postgres.statements import PAGES
+from adapters.postgres.statements import IDS, PAGES
 from domain.errors import StorageUnavailable, TooManyRequests
 from domain.listing import Position, Selection, Sort
 from domain.search import SearchText
@@ -111,7 +111,7 @@ async def test_a_role_that_may_only_read_can_read_and_its_writes_are_unavailable
 
 NAMES: Mapping[bytes, str] = {
     **{value.query: name for name, value in vars(statements).items() if isinstance(value, Statement)},
-    **{statement.query: "PAGE" for statement in PAGES.values()},
+    **{statement.query: "PAGE" for statement in (*PAGES.values(), *IDS.values())},
     statements.SAVE.query: "SAVE",
 }
 
@@ -199,7 +199,7 @@ def test_every_statement_names_the_owner() -> None:
             case "PAGE" | "COUNT":
                 assert re.search(rb"FROM tasks\s+WHERE tasks.user_id = call.owner (AND|LIMIT)", query)
             case _:
-                assert b"ON (tasks.user_id, tasks.id) = (call.owner, call.id)" in query
+                assert re.search(rb"ON \(tasks.user_id, tasks.id\) = \(call.owner, (call|wanted).id\)", query)
     for statement in (statements.SAVE, statements.REMOVE):
         where = rb"WHERE true AND \(tasks\.user_id, tasks\.id.*\) = \(expected\.owner, expected\.id"
         assert re.search(where, statement.query)
