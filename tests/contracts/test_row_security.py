@@ -141,6 +141,7 @@ class Stored:
             "key": KEY,
             "size": 10,
             "most": 10,
+            "ids": f"{{{self.id}}}",
             "up_to": 2**53,
             "versions": f'[[{self.id}, "{NOON.isoformat()}"]]',
         }
