@@ -1,11 +1,12 @@
 """The task, and every way in which it changes."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, Self, TypedDict
 
 from domain.errors import TaskChanged
+from domain.extras import Extras, merged
 from domain.values import Description, TaskId, Title, UserId
 
 _TICK = timedelta(microseconds=1)
@@ -21,18 +22,21 @@ class Draft:
     title: Title
     description: Description | None = None
     completed: bool = False
+    extras: Extras | None = None
 
 
 class Changes(TypedDict, total=False):
     """New values of some fields. Absent fields keep their value; None clears the description.
 
-    `toggled` stands in place of `completed`, and means the opposite of what is stored.
+    `toggled` stands in place of `completed`, and means the opposite of what is stored. `extras` changes the additional
+    members that it names; None removes one.
     """
 
     title: Title
     description: Description | None
     completed: bool
     toggled: Literal[True]
+    extras: Mapping[str, Any]
 
 
 class Task(NamedTuple):
@@ -48,6 +52,7 @@ class Task(NamedTuple):
     completed: bool
     created_at: datetime
     updated_at: datetime
+    extras: Extras | None = None
 
     def matching(self, expected: ExpectedVersions) -> Self:
         """This task, if its version is an expected one. Raises TaskChanged."""
@@ -59,10 +64,13 @@ class Task(NamedTuple):
         """This very task if nothing changes, else a new one with a later `updated_at`.
 
         `updated_at` increases strictly even where the clock stands still or goes back, so that it can serve as version.
+        Raises InvalidValue where extras grow beyond their limits.
         """
         values: dict[str, Any] = {**changes}
         if values.pop("toggled", False):
             values["completed"] = not self.completed
+        if "extras" in values:
+            values["extras"] = merged(self.extras, values["extras"])
         edited = self._replace(**values)
         if edited == self:
             return self

@@ -17,12 +17,15 @@ class Text(str):
     def __new__(cls, text: str) -> Self:
         if not cls.SHORTEST <= len(text) <= cls.LONGEST:
             raise InvalidValue(cls.FIELD, f"must have {cls.SHORTEST} to {cls.LONGEST} characters")
-        if "\0" in text or not _is_unicode(text):
+        if not is_storable(text):
             raise InvalidValue(cls.FIELD, "must not contain NUL or an unpaired surrogate")
         return super().__new__(cls, text)
 
 
-def _is_unicode(text: str) -> bool:
+def is_storable(text: str) -> bool:
+    """Whether it contains neither NUL nor an unpaired surrogate."""
+    if "\0" in text:
+        return False
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -41,7 +41,12 @@ class Container(DeclarativeContainer):
     database = Singleton(Database, pool, row_security=settings.provided.database_row_security)
     ping = database.provided.ping.call()
 
-    tasks = Singleton(PostgresTaskRepository, database, settings.provided.max_tasks_per_user)
+    tasks = Singleton(
+        PostgresTaskRepository,
+        database,
+        settings.provided.max_tasks_per_user,
+        extras=settings.provided.keep_unknown_members,
+    )
 
     patient_pool = Singleton(Pool, settings.provided.conninfo, connections=1, prepare=False, timeouts=PATIENT)
     patient_database = Singleton(

@@ -91,6 +91,7 @@ class Settings(BaseSettings):
 
     max_connections: Annotated[int, whole_number(1, 100_000)] = 2000
     max_connections_per_address: Annotated[int, whole_number(1, 100_000)] = 1000
+    keep_unknown_members: bool = False
 
     metrics_port: Annotated[int, whole_number(0, 65535)] | None = None
     metrics_host: str = "127.0.0.1"
@@ -163,6 +164,12 @@ class Settings(BaseSettings):
         if has_database and not secrets and not any(others.data.get(source, _INVALID) for source in sources):
             raise ValueError("must be set, or BETTER_AUTH_URL: without either, no token can be verified")
         return secrets
+
+    @property
+    def frontend_settings(self) -> Mapping[str, Any]:
+        """Those that change responses for some frontends, by name; only those that are set."""
+        names = ("complete_toggles", "keep_unknown_members")
+        return {name: value for name in names if (value := getattr(self, name))}
 
     @property
     def secrets(self) -> list[str]:

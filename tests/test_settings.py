@@ -58,6 +58,7 @@ def test_all_invalid_settings_are_listed_together_without_their_values(
         BETTER_AUTH_URL="https://app:hunter2/",
         CORS_ORIGINS="*",
         COMPLETE_TOGGLES="perhaps",
+        KEEP_UNKNOWN_MEMBERS="maybe",
         METRICS_PORT="65536",
     )
     with pytest.raises(InvalidSettings) as wrong:
@@ -70,6 +71,7 @@ def test_all_invalid_settings_are_listed_together_without_their_values(
         "BETTER_AUTH_URL",
         "CORS_ORIGINS",
         "COMPLETE_TOGGLES",
+        "KEEP_UNKNOWN_MEMBERS",
         "METRICS_PORT",
     }
     assert "hunter2" not in str(wrong.value)

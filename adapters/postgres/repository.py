@@ -3,7 +3,7 @@
 import asyncio
 import random
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from hashlib import blake2b
@@ -21,6 +21,7 @@ from adapters.postgres.statements import (
     ADD,
     ADD_ONCE,
     COUNT,
+    EXTRAS,
     FIELDS,
     GET,
     IDS,
@@ -33,9 +34,11 @@ from adapters.postgres.statements import (
     SAVE_AGAIN,
     SETTLE,
     SOME,
+    with_extras,
 )
 from application.ports import TaskRepository
 from domain.errors import KeyReused, ListChanged, QuotaExceeded, StorageUnavailable, TaskNotFound
+from domain.extras import Extras
 from domain.listing import ALL, Position, Selection, Sort
 from domain.task import Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
@@ -47,8 +50,6 @@ SHORTEST_DELAY, LONGEST_DELAY = 0.005, 0.1  # seconds, before a task that anothe
 
 _FIELDS_OF_FIRST_RELEASE = ("title", "description", "completed")
 
-_fields: Callable[[Draft | Task], tuple[Any, ...]] = attrgetter(*FIELDS)
-
 
 class PostgresTaskRepository(TaskRepository):
     """One statement per call where nothing unusual happens; two for an update, which reads and then writes if the task
@@ -58,10 +59,15 @@ class PostgresTaskRepository(TaskRepository):
     told from what is stored. A task is never added twice.
     """
 
-    def __init__(self, database: Database, max_tasks: int | None = None) -> None:
+    def __init__(self, database: Database, max_tasks: int | None = None, *, extras: bool = False) -> None:
         """`max_tasks`: quota of one owner, checked before each addition. Additions of one owner then take turns here;
-        each other process may add one more at the same moment."""
+        each other process may add one more at the same moment.
+
+        `extras`: stores and returns them. Otherwise tasks have none, and those that are stored stay as they are."""
         self._database = database
+        self._statement: Callable[[Statement], Statement] = with_extras if extras else _as_it_is
+        self._task: Callable[[Sequence[Any]], Task] = _task_with_extras if extras else _task
+        self._fields: Callable[[Draft | Task], tuple[Any, ...]] = attrgetter(*FIELDS, *([EXTRAS] if extras else []))
         self._max_tasks = max_tasks
         self._scans, self._additions = Turns(MAX_WAITING), Turns(MAX_WAITING)
 
@@ -81,7 +87,7 @@ class PostgresTaskRepository(TaskRepository):
     async def page(
         self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
     ) -> Sequence[Task]:
-        return [*map(Task._make, await self._list(PAGES, owner, selection, after, limit))]
+        return [*map(self._task, await self._list(PAGES, owner, selection, after, limit))]
 
     async def ids(
         self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
@@ -92,8 +98,8 @@ class PostgresTaskRepository(TaskRepository):
 
     async def some(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
         deadline = self._database.deadline()
-        rows = await self._database.ask(SOME, owner, array_literal(ids), deadline=deadline)
-        return [*map(Task._make, rows)]
+        rows = await self._ask(SOME, owner, array_literal(ids), deadline=deadline)
+        return [*map(self._task, rows)]
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
         deadline, previous, delay = self._database.deadline(), None, SHORTEST_DELAY
@@ -164,9 +170,9 @@ class PostgresTaskRepository(TaskRepository):
         statement = statements[selection.sort, selection.descending, search is not None]
         arguments = owner, selection.completed, search, *(after or (None, None)), limit
         if not statement.scans:
-            return await self._database.ask(statement, *arguments, deadline=deadline)
+            return await self._ask(statement, *arguments, deadline=deadline)
         async with self._scans.turn(owner, deadline):
-            return await self._database.ask(statement, *arguments, deadline=deadline)
+            return await self._ask(statement, *arguments, deadline=deadline)
 
     async def _add(
         self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey | None, deadline: float
@@ -174,7 +180,7 @@ class PostgresTaskRepository(TaskRepository):
         if key is not None:
             return await self._add_once(owner, draft, at, key, deadline)
         try:
-            [[task_id]] = await self._database.ask(ADD, owner, at, *_fields(draft), deadline=deadline)
+            [[task_id]] = await self._ask(ADD, owner, at, *self._fields(draft), deadline=deadline)
         except OutcomeUnknown:  # without a key, a retry might add a second task
             raise StorageUnavailable from None
         return _created(task_id, owner, draft, at)
@@ -187,23 +193,27 @@ class PostgresTaskRepository(TaskRepository):
     async def _page(self, owner: UserId, limit: int, deadline: float) -> Sequence[Task]:
         """The owner's oldest tasks."""
         statement = PAGES[Sort.CREATED, False, False]
-        rows = await self._database.ask(statement, owner, None, None, None, None, limit, deadline=deadline)
-        return [*map(Task._make, rows)]
+        rows = await self._ask(statement, owner, None, None, None, None, limit, deadline=deadline)
+        return [*map(self._task, rows)]
+
+    def _ask(self, statement: Statement, *arguments: object, deadline: float) -> Awaitable[Rows]:
+        """For statements that have the fields of a task."""
+        return self._database.ask(self._statement(statement), *arguments, deadline=deadline)
 
     async def _get(self, owner: UserId, task_id: TaskId, deadline: float) -> Task:
-        rows = await self._database.ask(GET, owner, task_id, deadline=deadline)
+        rows = await self._ask(GET, owner, task_id, deadline=deadline)
         if not rows:
             raise TaskNotFound
-        return Task._make(rows[0])
+        return self._task(rows[0])
 
     async def _save(self, task: Task, changed: Task, deadline: float) -> bool:
         """Whether the task was still stored as given, and is changed now."""
-        arguments = task.user_id, task.id, task.updated_at, changed.updated_at, *_fields(changed)
+        arguments = task.user_id, task.id, task.updated_at, changed.updated_at, *self._fields(changed)
         try:
-            return bool(await self._database.ask(SAVE, *arguments, deadline=deadline))
+            return bool(await self._ask(SAVE, *arguments, deadline=deadline))
         except OutcomeUnknown:
             pass
-        if await self._database.ask(SAVE_AGAIN, *arguments, deadline=deadline):
+        if await self._ask(SAVE_AGAIN, *arguments, deadline=deadline):
             return True
         if await self._get(task.user_id, task.id, deadline) != changed:
             raise StorageUnavailable  # changed by another call since, perhaps on top of this change
@@ -213,7 +223,7 @@ class PostgresTaskRepository(TaskRepository):
     async def _add_once(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey, deadline: float) -> Task:
         digest = _digest(draft)
         while True:
-            rows = await self._database.ask(ADD_ONCE, owner, key, digest, at, *_fields(draft), deadline=deadline)
+            rows = await self._ask(ADD_ONCE, owner, key, digest, at, *self._fields(draft), deadline=deadline)
             if rows:
                 return _created(rows[0][0], owner, draft, at)
             rows = await self._database.ask(RECALL, owner, key, deadline=deadline)
@@ -230,8 +240,21 @@ class PostgresTaskRepository(TaskRepository):
         await self._database.ask(SETTLE, owner, deadline=deadline)
 
 
+def _as_it_is(statement: Statement) -> Statement:
+    return statement
+
+
+def _task(row: Sequence[Any]) -> Task:
+    return Task(*row)
+
+
+def _task_with_extras(row: Sequence[Any]) -> Task:
+    task = Task(*row)
+    return task if task.extras is None else task._replace(extras=Extras.stored(task.extras))
+
+
 def _created(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
-    return Task._make((task_id, owner, *_fields(draft), at, at))
+    return Task(TaskId(task_id), owner, draft.title, draft.description, draft.completed, at, at, draft.extras)
 
 
 def _digest(draft: Draft) -> str:

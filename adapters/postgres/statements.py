@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 from adapters.postgres.sql import CALLS, OWNERS, Statement
 from domain.listing import Sort
@@ -11,8 +12,12 @@ from domain.values import IdempotencyKey
 FIELDS = {"title": "varchar", "description": "varchar", "completed": "boolean"}
 """Fields of a draft, all of which may change later."""
 
+EXTRAS = "extras"
+"""A field of a draft too, but only in the statements that `with_extras` returns."""
+
 _FIELDS = ", ".join(FIELDS)
-_TASK = ", ".join(f"tasks.{field}" for field in Task._fields)
+_TASK = ", ".join(f"tasks.{field}" for field in Task._fields if field != EXTRAS)
+_ASSIGNMENTS = ", ".join(f"{field} = expected.{field}" for field in FIELDS)
 
 GET = Statement(
     "get",
@@ -99,6 +104,9 @@ RECALL = Statement(
 )
 
 
+_PAGE = _TASK.replace("tasks.", "page.")
+
+
 def _list(sort: Sort, *, descending: bool, searching: bool, ids: bool) -> Statement:
     direction, beyond, back = ("DESC", "<", "ASC") if descending else ("ASC", ">", "DESC")
     search = "AND (tasks.title ~ call.search OR tasks.description ~ call.search)" if searching else ""
@@ -119,7 +127,7 @@ def _list(sort: Sort, *, descending: bool, searching: bool, ids: bool) -> Statem
     ) AS page"""
     last = f"(array_agg(page.{key.split()[0]} ORDER BY {order('page', back)}))[1]" if key else "NULL"
     tasks = f"""
-    SELECT call.n, {_TASK.replace("tasks.", "page.")} FROM {CALLS} CROSS JOIN LATERAL {page}
+    SELECT call.n, {_PAGE} FROM {CALLS} CROSS JOIN LATERAL {page}
     WHERE {OWNERS}
     ORDER BY call.n, {order("page")}
     """
@@ -189,7 +197,7 @@ SAVE = Statement(
         WHERE tasks.updated_at = call.version
         FOR UPDATE OF tasks SKIP LOCKED
     )
-    UPDATE tasks SET updated_at = expected.updated_at, {", ".join(f"{field} = expected.{field}" for field in FIELDS)}
+    UPDATE tasks SET updated_at = expected.updated_at, {_ASSIGNMENTS}
     FROM expected
     WHERE {OWNERS} AND (tasks.user_id, tasks.id, tasks.updated_at) = (expected.owner, expected.id, expected.version)
     RETURNING expected.n
@@ -289,3 +297,20 @@ STATEMENTS = (
     REMOVE_ALL,
     SETTLE,
 )
+
+
+@cache
+def with_extras(statement: Statement) -> Statement:
+    """The statement with the field `extras` wherever it has the others; each row of a task ends with it."""
+    sql = statement.sql
+    for fields, extended in (
+        (_TASK, f"{_TASK}, tasks.{EXTRAS}::varchar"),
+        (_PAGE, f"{_PAGE}, page.{EXTRAS}::varchar"),
+        (_FIELDS, f"{_FIELDS}, {EXTRAS}"),
+        (_ASSIGNMENTS, f"{_ASSIGNMENTS}, {EXTRAS} = expected.{EXTRAS}"),
+    ):
+        sql = sql.replace(fields, extended)
+    stores = FIELDS.keys() <= statement.parameters.keys()
+    return replace(
+        statement, sql=sql, parameters={**statement.parameters, EXTRAS: "jsonb"} if stores else statement.parameters
+    )

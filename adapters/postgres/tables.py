@@ -1,8 +1,10 @@
 """SQLModel tables. Alembic compares them with the migrations; requests use the SQL of `statements`."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, Index
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from domain.values import Description, IdempotencyKey, TaskId, Title, UserId
@@ -30,6 +32,7 @@ class TaskRow(SQLModel, table=True):
     completed: bool
     created_at: datetime = Field(sa_type=_TIME)
     updated_at: datetime = Field(sa_type=_TIME)
+    extras: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
 
 
 class CreationRow(SQLModel, table=True):

@@ -44,6 +44,8 @@ def run_checks() -> Iterator[Check]:
         return
     private = "" if configured.database_url else "; DATABASE_URL is not set: using the private PostgreSQL in .todo/"
     yield Check("settings", True, f"valid{private}")
+    if chosen := [f"{name.upper()}={str(value).lower()}" for name, value in configured.frontend_settings.items()]:
+        yield Check("frontends", True, f"other than documented by default: {', '.join(chosen)}")
     try:
         with zero_config.with_database(configured) as effective:
             yield from _database(configured, effective)

@@ -72,6 +72,7 @@ def create(
         todo_list=container.todo_list,
         ping=container.ping,
         complete_toggles=container.settings().complete_toggles,
+        keep_unknown_members=container.settings().keep_unknown_members,
     )
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app

@@ -40,6 +40,7 @@ class Services:
     ping: Callable[[], Awaitable[None]]
     """Returns if the database is ready. Raises StorageUnavailable, whose message says why, for anybody to read."""
     complete_toggles: bool
+    keep_unknown_members: bool
 
 
 def services(request: Request) -> Services:

@@ -1,7 +1,7 @@
 """JSON request bodies: a FastAPI dependency that reads, validates and converts them."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
 
+from entrypoints.http.context import services
 from entrypoints.http.problem import RequestRefused
 
 BODY_SECONDS = 10  # for the client to send a body
@@ -19,6 +20,8 @@ T = TypeVar("T")
 class JsonBody(Generic[T]):
     """The JSON object in the body, validated against a TypedDict and converted by `make`, which takes its members.
 
+    `ours`: where unknown members are kept, members by other names go to `make` as `extras`. Empty: they are ignored.
+
     Raises RequestValidationError with the errors of all members, what `make` raises, and RequestRefused: 415 for
     another declared media type, 408 for a body that takes more than BODY_SECONDS. An optional body may be empty.
 
@@ -26,11 +29,18 @@ class JsonBody(Generic[T]):
     """
 
     def __init__(
-        self, model: type, make: Callable[..., T], *, example: Mapping[str, Any], required: bool = True
+        self,
+        model: type,
+        make: Callable[..., T],
+        *,
+        example: Mapping[str, Any],
+        required: bool = True,
+        ours: Collection[str] = (),
     ) -> None:
         self.name = model.__name__
         self.adapter: TypeAdapter[Any] = TypeAdapter(model)
         self.required = required
+        self._ours = ours
         self._example = example
         self._make = make
 
@@ -50,6 +60,9 @@ class JsonBody(Generic[T]):
         except ValidationError as invalid:
             errors = invalid.errors(include_url=False, include_input=False)
             raise RequestValidationError([{**error, "loc": ("body", *error["loc"])} for error in errors]) from None
+        if self._ours and services(request).keep_unknown_members:
+            unknown = {name: value for name, value in from_json(body).items() if name not in self._ours}
+            members |= {"extras": unknown} if unknown else {}
         return self._make(**members)
 
     def openapi(self) -> dict[str, Any]:

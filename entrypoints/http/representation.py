@@ -1,6 +1,6 @@
 """A task in JSON, incoming and outgoing."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal, cast
 
@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypedDict
 
 from domain.errors import InvalidValue
+from domain.extras import merged
 from domain.task import Changes, Draft, Task
 from domain.values import TaskId, as_spelled
 
@@ -93,11 +94,13 @@ class Deleted(TypedDict):
 
 
 def draft(**members: Any) -> Draft:
-    """Raises InvalidValue if `completed` and `status` contradict each other."""
+    """Raises InvalidValue if `completed` and `status` contradict each other, and for extras beyond their limits."""
     if "status" in members:
         completed = members.pop("status") == "complete"
         if members.setdefault("completed", completed) is not completed:
             raise InvalidValue("status", "must agree with completed")
+    if "extras" in members:
+        members["extras"] = merged(None, members["extras"])
     return Draft(**members)
 
 
@@ -112,7 +115,11 @@ def changes(**members: Any) -> Changes:
     return cast(Changes, members)
 
 
-def task_json(task: Task) -> dict[str, Any]:
+OURS = frozenset(TaskBody.__annotations__)
+"""Names of members that cannot be additional ones."""
+
+
+def _members(task: Task) -> dict[str, Any]:
     return {
         "id": task.id,
         "user_id": as_spelled(task.user_id),
@@ -125,5 +132,12 @@ def task_json(task: Task) -> dict[str, Any]:
     }
 
 
-def array_json(tasks: Iterable[Task]) -> bytes:
-    return orjson.dumps([task_json(task) for task in tasks], option=orjson.OPT_UTC_Z)
+def task_json(task: Task) -> bytes:
+    body = orjson.dumps(_members(task), option=orjson.OPT_UTC_Z)
+    return body if task.extras is None else body[:-1] + b"," + task.extras[1:].encode()
+
+
+def array_json(tasks: Sequence[Task]) -> bytes:
+    if any(task.extras for task in tasks):
+        return b"[" + b",".join(map(task_json, tasks)) + b"]"
+    return orjson.dumps([_members(task) for task in tasks], option=orjson.OPT_UTC_Z)

@@ -39,7 +39,7 @@ class _Rendered(Response):
 
 
 def task_response(task: Task) -> Response:
-    return _Rendered(orjson.dumps(task_json(task), option=orjson.OPT_UTC_Z), task_etag(task))
+    return _Rendered(task_json(task), task_etag(task))
 
 
 def created_response(task: Task, request: Request) -> Response:

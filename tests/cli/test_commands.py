@@ -88,6 +88,14 @@ def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
         assert "Traceback" not in output
 
 
+def test_the_doctor_lists_the_settings_for_frontends(beside: tuple[Todo, Serving]) -> None:
+    todo, _ = beside
+    chosen = {"COMPLETE_TOGGLES": "true", "KEEP_UNKNOWN_MEMBERS": "1"}
+    expected = "other than documented by default: COMPLETE_TOGGLES=true, KEEP_UNKNOWN_MEMBERS=true"
+    assert expected in todo.run("doctor", **chosen).stdout
+    assert "other than documented" not in todo.run("doctor", COMPLETE_TOGGLES="false").stdout
+
+
 def test_the_doctor_s_json_says_the_same_as_its_lines(todo: Todo, beside: tuple[Todo, Serving]) -> None:
     healthy = beside[0].run("doctor", "--json")
     assert healthy.returncode == 0

@@ -1,6 +1,7 @@
 """The contract of every TaskRepository. Subclass it with a fixture `tasks`."""
 
 import asyncio
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from application.ports import TaskRepository
 from domain.errors import KeyReused, ListChanged, TaskChanged, TaskNotFound
+from domain.extras import Extras
 from domain.listing import Position, Selection, Sort
 from domain.search import SearchText
 from domain.task import Draft, Task
@@ -44,7 +46,8 @@ class TaskRepositoryContract:
     async def test_every_valid_draft_can_be_stored(self, tasks: TaskRepository, draft: Draft) -> None:
         task = await tasks.add(ALICE, draft, NOON)
         stored = await tasks.get(ALICE, task.id)
-        assert (stored.title, stored.description, stored.completed) == (draft.title, draft.description, draft.completed)
+        assert stored == task
+        assert (stored.title, stored.description, stored.completed, stored.extras) == astuple(draft)
 
     async def test_the_longest_values_fit(self, tasks: TaskRepository) -> None:
         owner = UserId("😀" * UserId.LONGEST)
@@ -199,14 +202,33 @@ class TaskRepositoryContract:
             Draft(MILK.title),
             Draft(MILK.title, Description("")),
             Draft(MILK.title, MILK.description, completed=True),
+            Draft(MILK.title, MILK.description, extras=Extras({"priority": "high"})),
         ],
-        ids=["title", "no description", "empty description", "completed"],
+        ids=["title", "no description", "empty description", "completed", "extras"],
     )
     async def test_a_key_cannot_be_reused_for_another_draft(self, tasks: TaskRepository, other: Draft) -> None:
         first = await tasks.add(ALICE, MILK, NOON, KEY)
         with pytest.raises(KeyReused):
             await tasks.add(ALICE, other, NOON, KEY)
         assert list(await tasks.page(ALICE, limit=9)) == [first]
+
+    async def test_a_key_is_for_extras_of_one_value_in_any_order(self, tasks: TaskRepository) -> None:
+        draft = Draft(MILK.title, extras=Extras({"priority": "high", "tags": ["a"]}))
+        first = await tasks.add(ALICE, draft, NOON, KEY)
+        again = Draft(MILK.title, extras=Extras({"tags": ["a"], "priority": "high"}))
+        assert await tasks.add(ALICE, again, LATER, KEY) == first
+        with pytest.raises(KeyReused):
+            await tasks.add(ALICE, Draft(MILK.title, extras=Extras({"priority": "low", "tags": ["a"]})), LATER, KEY)
+
+    async def test_extras_are_merged_by_member(self, tasks: TaskRepository) -> None:
+        task = await tasks.add(ALICE, Draft(MILK.title, extras=Extras({"a": 1, "b": {"c": None}})), NOON)
+        changed = await tasks.update(ALICE, task.id, lambda task: task.edit({"extras": {"a": None, "d": [2.5]}}, LATER))
+        assert (changed.extras, changed.updated_at) == (Extras({"b": {"c": None}, "d": [2.5]}), LATER)
+        assert await tasks.get(ALICE, task.id) == changed
+        assert list(await tasks.page(ALICE, limit=9)) == [changed]
+        none = await tasks.update(ALICE, task.id, lambda task: task.edit({"extras": {"b": None, "d": None}}, LATER))
+        assert none.extras is None
+        assert await tasks.get(ALICE, task.id) == none
 
     async def test_a_key_expires_after_its_lifetime(self, tasks: TaskRepository) -> None:
         first = await tasks.add(ALICE, MILK, NOON, KEY)

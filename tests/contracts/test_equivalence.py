@@ -36,7 +36,7 @@ UNUSED: Both = (TaskId(TaskId.LARGEST), TaskId(TaskId.LARGEST))
 
 def outcome(task: Task) -> tuple[object, ...]:
     """A task without its id."""
-    return (task.user_id, task.title, task.description, task.completed, task.created_at, task.updated_at)
+    return (task.user_id, task.title, task.description, task.completed, task.extras, task.created_at, task.updated_at)
 
 
 class BothRepositories(RuleBasedStateMachine):
@@ -49,7 +49,7 @@ class BothRepositories(RuleBasedStateMachine):
         self.loop = asyncio.Runner()
         self.memory = InMemoryTaskRepository()
         self.pool = Pool(self.conninfo, connections=2, prepare=None)
-        self.postgres = PostgresTaskRepository(Database(self.pool, batching=self.batching))
+        self.postgres = PostgresTaskRepository(Database(self.pool, batching=self.batching), extras=True)
         self.owners: set[UserId] = set()
         self.at = datetime.min.replace(tzinfo=UTC)
 

@@ -20,6 +20,7 @@ from adapters.postgres.repository import MAX_WAITING, PostgresTaskRepository, _d
 from adapters.postgres.sql import Statement
 from adapters.postgres.statements import IDS, PAGES
 from domain.errors import StorageUnavailable, TooManyRequests
+from domain.extras import Extras
 from domain.listing import Position, Selection, Sort
 from domain.search import SearchText
 from domain.task import Draft, Task
@@ -30,7 +31,7 @@ from tests.databases import serving_role
 
 @pytest.fixture
 def tasks(pool: Pool, batching: bool) -> PostgresTaskRepository:
-    return PostgresTaskRepository(Database(pool, batching=batching))
+    return PostgresTaskRepository(Database(pool, batching=batching), extras=True)
 
 
 class TestPostgresTaskRepository(TaskRepositoryContract):
@@ -41,7 +42,7 @@ class TestWithoutLibpqItself(TaskRepositoryContract):
     @pytest.fixture
     async def tasks(self, pool: Pool, database: str) -> AsyncIterator[PostgresTaskRepository]:
         slower = Pool(database, connections=8, prepare=None, driver=Connection)
-        yield PostgresTaskRepository(Database(slower))
+        yield PostgresTaskRepository(Database(slower), extras=True)
         await slower.close()
 
 
@@ -52,7 +53,7 @@ class TestAsTheServingRole(TaskRepositoryContract):
     async def tasks(self, pool: Pool, database: str, worker_id: str) -> AsyncIterator[PostgresTaskRepository]:
         with serving_role(database, f"serving_{worker_id}") as conninfo:
             serving = Pool(conninfo, connections=8, prepare=None)
-            yield PostgresTaskRepository(Database(serving))
+            yield PostgresTaskRepository(Database(serving), extras=True)
             await serving.close()
 
 
@@ -110,9 +111,13 @@ async def test_a_role_that_may_only_read_can_read_and_its_writes_are_unavailable
 
 
 NAMES: Mapping[bytes, str] = {
-    **{value.query: name for name, value in vars(statements).items() if isinstance(value, Statement)},
-    **{statement.query: "PAGE" for statement in (*PAGES.values(), *IDS.values())},
-    statements.SAVE.query: "SAVE",
+    variant(statement).query: name
+    for variant in (lambda statement: statement, statements.with_extras)
+    for name, statement in (
+        *((name, value) for name, value in vars(statements).items() if isinstance(value, Statement)),
+        *(("PAGE", statement) for statement in (*PAGES.values(), *IDS.values())),
+        ("SAVE", statements.SAVE),
+    )
 }
 
 
@@ -203,6 +208,28 @@ def test_every_statement_names_the_owner() -> None:
     for statement in (statements.SAVE, statements.REMOVE):
         where = rb"WHERE true AND \(tasks\.user_id, tasks\.id.*\) = \(expected\.owner, expected\.id"
         assert re.search(where, statement.query)
+
+
+async def test_without_extras_those_that_are_stored_stay_as_they_are(tasks: PostgresTaskRepository) -> None:
+    kept = await tasks.add(ALICE, Draft(MILK.title, extras=Extras({"priority": "high"})), NOON)
+    plain = PostgresTaskRepository(tasks._database)
+    assert await plain.get(ALICE, kept.id) == kept._replace(extras=None)
+    assert [task.extras for task in await plain.page(ALICE, limit=9)] == [None]
+    changed = await plain.update(ALICE, kept.id, lambda task: task.toggle(LATER))
+    assert await tasks.get(ALICE, kept.id) == changed._replace(extras=kept.extras)
+
+
+def test_only_the_statements_that_have_the_fields_of_a_task_know_extras() -> None:
+    extended = {s.name for s in statements.STATEMENTS if b"extras" in statements.with_extras(s).query}
+    assert extended == {s.name for s in statements.STATEMENTS} - {
+        "recall",
+        "count",
+        "remove",
+        "remove_oldest",
+        "remove_all",
+        "settle",
+    }
+    assert not [s.name for s in statements.STATEMENTS if b"extras" in s.query]
 
 
 async def test_a_task_is_stored_when_the_call_returns(tasks: PostgresTaskRepository, database: str) -> None:

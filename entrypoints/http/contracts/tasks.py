@@ -20,6 +20,7 @@ from entrypoints.http.representation import (
     CHANGES_EXAMPLE,
     COMPLETION_EXAMPLE,
     NEW_EXAMPLE,
+    OURS,
     TEXT,
     Completion,
     Deleted,
@@ -59,8 +60,8 @@ class NewTask(_TaskDetails):
     title: Annotated[ShortTitle, TEXT, Field(examples=["Buy milk"])]
 
 
-New = Annotated[Draft, Depends(JsonBody(NewTask, draft, example=NEW_EXAMPLE))]
-Changed = Annotated[Changes, Depends(JsonBody(TaskChanges, changes, example=CHANGES_EXAMPLE))]
+New = Annotated[Draft, Depends(JsonBody(NewTask, draft, example=NEW_EXAMPLE, ours=OURS))]
+Changed = Annotated[Changes, Depends(JsonBody(TaskChanges, changes, example=CHANGES_EXAMPLE, ours=OURS))]
 Completed = Annotated[Changes, Depends(JsonBody(Completion, changes, example=COMPLETION_EXAMPLE, required=False))]
 
 

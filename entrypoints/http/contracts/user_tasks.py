@@ -22,6 +22,7 @@ from entrypoints.http.representation import (
     CHANGES_EXAMPLE,
     COMPLETION_EXAMPLE,
     NEW_EXAMPLE,
+    OURS,
     TEXT,
     Completion,
     Deleted,
@@ -58,8 +59,8 @@ class NewUserTask(_UserTaskDetails):
     title: Annotated[Title, TEXT, Field(examples=["Buy milk"])]
 
 
-New = Annotated[Draft, Depends(JsonBody(NewUserTask, draft, example=NEW_EXAMPLE))]
-Changed = Annotated[Changes, Depends(JsonBody(UserTaskChanges, changes, example=CHANGES_EXAMPLE))]
+New = Annotated[Draft, Depends(JsonBody(NewUserTask, draft, example=NEW_EXAMPLE, ours=OURS))]
+Changed = Annotated[Changes, Depends(JsonBody(UserTaskChanges, changes, example=CHANGES_EXAMPLE, ours=OURS))]
 Completed = Annotated[Changes, Depends(JsonBody(Completion, changes, example=COMPLETION_EXAMPLE, required=False))]
 
 
