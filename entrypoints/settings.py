@@ -92,6 +92,9 @@ class Settings(BaseSettings):
     max_connections: Annotated[int, whole_number(1, 100_000)] = 2000
     max_connections_per_address: Annotated[int, whole_number(1, 100_000)] = 1000
     keep_unknown_members: bool = False
+    dialect: Annotated[Literal["words"], ANY_CASE] | None = None
+    dialect_list: Annotated[Literal["tasks"], ANY_CASE] | None = None
+    dialect_delete: Literal["200"] | None = None
 
     metrics_port: Annotated[int, whole_number(0, 65535)] | None = None
     metrics_host: str = "127.0.0.1"
@@ -168,7 +171,7 @@ class Settings(BaseSettings):
     @property
     def frontend_settings(self) -> Mapping[str, Any]:
         """Those that change responses for some frontends, by name; only those that are set."""
-        names = ("complete_toggles", "keep_unknown_members")
+        names = ("complete_toggles", "keep_unknown_members", "dialect", "dialect_list", "dialect_delete")
         return {name: value for name in names if (value := getattr(self, name))}
 
     @property

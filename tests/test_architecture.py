@@ -19,6 +19,7 @@ from entrypoints.http.owner import _list_of, _own_list
 from tests.http.conftest import container
 
 ROOT = Path(__file__).parents[1]
+DIALECT = {"dialect": "words", "dialect_list": "tasks", "dialect_delete": "200"}
 LAYERS = ("domain", "application", "adapters", "entrypoints")
 
 
@@ -94,11 +95,21 @@ def test_every_contract_gets_its_list_from_the_owner_module() -> None:
     """Contracts are found by their files, so a third one cannot be missed."""
     contracts = [file for file in files("entrypoints/http/contracts") if file.name != "__init__.py"]
     assert {file.stem for file in contracts} == {module.__name__.rpartition(".")[2] for module in CONTRACTS}
-    for route in iter_route_contexts(create(container()).routes):
-        if isinstance(route.original_route, ContractRoute):
-            calls = [part.call for part in route.dependant.dependencies]
-            assert {_own_list, _list_of} & {*calls}, route.path
-            assert ("{user_id}" in str(route.path)) is (_list_of in calls), route.path
+    routes = [route for chosen in ({}, DIALECT) for route in iter_route_contexts(create(container(**chosen)).routes)]
+    ours = [route for route in routes if isinstance(route.original_route, ContractRoute)]
+    assert {"/api/tasks", "/api/todos/{id}/toggle", "/api/{user_id}/todos/{id}/status/"} < {
+        route.path for route in ours
+    }
+    for route in ours:
+        calls = [part.call for part in route.dependant.dependencies]
+        assert {_own_list, _list_of} & {*calls}, route.path
+        assert ("{user_id}" in str(route.path)) is (_list_of in calls), route.path
+
+
+def test_only_the_application_knows_of_dialects() -> None:
+    others = [file for layer in LAYERS for file in files(layer) if file.parent.name != "dialects"]
+    knowing = [file for file in others if any(name.startswith("entrypoints.http.dialects") for name in imports(file))]
+    assert [file.relative_to(ROOT).as_posix() for file in knowing] == ["entrypoints/http/app.py"]
 
 
 def test_every_package_has_a_docstring() -> None:
@@ -110,9 +121,9 @@ def test_every_package_has_a_docstring() -> None:
 
 def test_no_endpoint_or_dependency_runs_in_a_thread_pool() -> None:
     """FastAPI runs endpoints and dependencies in a thread pool unless they are `async def`."""
-    routes = iter_route_contexts(create(container()).routes)
+    routes = [route for chosen in ({}, DIALECT) for route in iter_route_contexts(create(container(**chosen)).routes)]
     ours = [route for route in routes if isinstance(route.original_route, APIRoute)]
-    assert len(ours) > 20
+    assert len(ours) > 80
     for route in ours:
         for call in _calls(route.dependant):
             assert iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None)), call  # noqa: B004

@@ -59,6 +59,9 @@ def test_all_invalid_settings_are_listed_together_without_their_values(
         CORS_ORIGINS="*",
         COMPLETE_TOGGLES="perhaps",
         KEEP_UNKNOWN_MEMBERS="maybe",
+        DIALECT="latin",
+        DIALECT_LIST="items",
+        DIALECT_DELETE="404",
         METRICS_PORT="65536",
     )
     with pytest.raises(InvalidSettings) as wrong:
@@ -72,6 +75,9 @@ def test_all_invalid_settings_are_listed_together_without_their_values(
         "CORS_ORIGINS",
         "COMPLETE_TOGGLES",
         "KEEP_UNKNOWN_MEMBERS",
+        "DIALECT",
+        "DIALECT_LIST",
+        "DIALECT_DELETE",
         "METRICS_PORT",
     }
     assert "hunter2" not in str(wrong.value)

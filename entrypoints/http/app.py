@@ -1,9 +1,10 @@
 """The FastAPI application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +15,7 @@ from entrypoints.container import Container
 from entrypoints.http import docs, health, openapi, problem
 from entrypoints.http.context import Services
 from entrypoints.http.contracts import tasks, user_tasks
+from entrypoints.http.dialects import contracts as dialects
 from entrypoints.http.express import Express
 from entrypoints.http.middleware.authentication import Authentication
 from entrypoints.http.middleware.body_limit import BodyLimit
@@ -36,15 +38,19 @@ def create(
 ) -> FastAPI:
     """The application on the container's adapters, which its lifespan warms up and closes.
 
-    `counts` counts requests. `tracing` is a middleware, which runs inside the request log. Without `express`, FastAPI
-    runs every route.
+    A dialect, if the settings choose one, takes the place of the contracts. `counts` counts requests. `tracing` is a
+    middleware, which runs inside the request log. Without `express`, FastAPI runs every route.
     """
+    settings = container.settings()
+    contracts: Sequence[Any] = (
+        dialects.contracts(settings.dialect, settings.dialect_list, settings.dialect_delete) or CONTRACTS
+    )
     app = FastAPI(
         title="Tasks",
         description=openapi.DESCRIPTION,
         version=version("todo-backend"),
         openapi_tags=[
-            *({"name": part.CONTRACT.prefix, "description": part.CONTRACT.description} for part in reversed(CONTRACTS)),
+            *({"name": part.CONTRACT.prefix, "description": part.CONTRACT.description} for part in reversed(contracts)),
             {"name": "health", "description": "For the operator of the process. Needs no token."},
         ],
         telemetry={"tracing": False, "metrics": False, "logs": False},  # `observability` has its own
@@ -54,9 +60,9 @@ def create(
         lifespan=lambda _: _lifespan(container),
         exception_handlers={HTTPException: problem.handle, RequestValidationError: problem.handle},
         middleware=[
-            Middleware(RequestLog, counts=counts, access_log=container.settings().access_log),
+            Middleware(RequestLog, counts=counts, access_log=settings.access_log),
             *([tracing] if tracing else []),
-            Middleware(Cors, origins=container.settings().origins),
+            Middleware(Cors, origins=settings.origins),
             Middleware(Errors),
             Middleware(Authentication, identity=container.identity()),
             Middleware(BodyLimit),
@@ -64,15 +70,15 @@ def create(
             *([Middleware(Express)] if express else []),
         ],
     )
-    for contract in CONTRACTS:
+    for contract in contracts:
         app.include_router(contract.router)
     app.include_router(health.router)
     app.include_router(docs.router())
     app.state.services = Services(
         todo_list=container.todo_list,
         ping=container.ping,
-        complete_toggles=container.settings().complete_toggles,
-        keep_unknown_members=container.settings().keep_unknown_members,
+        complete_toggles=settings.complete_toggles,
+        keep_unknown_members=settings.keep_unknown_members,
     )
     app.openapi = partial(openapi.document, app)  # type: ignore[method-assign]
     return app

@@ -37,6 +37,7 @@ class JsonBody(Generic[T]):
         required: bool = True,
         ours: Collection[str] = (),
     ) -> None:
+        self.model = model
         self.name = model.__name__
         self.adapter: TypeAdapter[Any] = TypeAdapter(model)
         self.required = required

@@ -40,12 +40,14 @@ def whole_number(
     return _rule(parse, type="integer", minimum=smallest, maximum=largest)
 
 
-def one_of(name: str, meanings: Mapping[str, Any], **schema: Any) -> GetPydanticSchema:
+def one_of(
+    name: str, meanings: Mapping[str, Any], *, others_are_absent: bool = False, **schema: Any
+) -> GetPydanticSchema:
     """One of the words, in any case. The parameter's value is what the word means; empty means absent."""
     lowered = {word.lower(): meaning for word, meaning in meanings.items()}
 
     def parse(text: str) -> Any:
-        if not text:
+        if not text or (others_are_absent and text.lower() not in lowered):
             return None
         if text.lower() not in lowered:
             raise InvalidValue(name, f"must be one of: {', '.join(meanings)}")

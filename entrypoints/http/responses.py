@@ -1,6 +1,6 @@
 """Responses that carry tasks."""
 
-from collections.abc import AsyncIterator, Container, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from urllib.parse import quote, urlencode
 
 import orjson
@@ -16,10 +16,10 @@ from entrypoints.http.etags import list_etag, or_not_modified, task_etag
 from entrypoints.http.list_query import ListQuery
 from entrypoints.http.representation import array_json, task_json
 
-_PRIVATE = {"Cache-Control": "private, no-cache"}  # browsers may store a response, and revalidate it each time
+PRIVATE = {"Cache-Control": "private, no-cache"}  # browsers may store a response, and revalidate it each time
 
 
-_PRIVATE_FIELD = (b"cache-control", _PRIVATE["Cache-Control"].encode())
+_PRIVATE_FIELD = (b"cache-control", PRIVATE["Cache-Control"].encode())
 
 
 class _Rendered(Response):
@@ -38,33 +38,44 @@ class _Rendered(Response):
         ]
 
 
-def task_response(task: Task) -> Response:
-    return _Rendered(task_json(task), task_etag(task))
+TaskJson = Callable[[Task], bytes]
+ArrayJson = Callable[[Sequence[Task]], bytes]
 
 
-def created_response(task: Task, request: Request) -> Response:
+def task_response(task: Task, json: TaskJson = task_json) -> Response:
+    return _Rendered(json(task), task_etag(task))
+
+
+def list_body(body: bytes) -> Response:
+    """A whole list that is rendered already."""
+    return _Rendered(body, list_etag(body))
+
+
+def created_response(task: Task, request: Request, json: TaskJson = task_json) -> Response:
     """201 with the task's URL, percent-encoded whatever the user id in it contains."""
-    response = task_response(task)
+    response = task_response(task, json)
     response.status_code = 201
-    response.headers["Location"] = f"{quote(request.scope['path'])}/{task.id}"
+    response.headers["Location"] = f"{quote(request.scope['path'].rstrip('/'))}/{task.id}"
     return response
 
 
-async def list_response(todo: TodoList, query: ListQuery, request: Request, if_none_match: str | None) -> Response:
+async def list_response(
+    todo: TodoList, query: ListQuery, request: Request, if_none_match: str | None, json: ArrayJson = array_json
+) -> Response:
     """The tasks of the list, one page of them with a `Link` to the next (RFC 8288), or 304."""
     after = await todo.position(query.selection, after=query.after, skipped=query.skipped)
     if query.limit is None:
-        return or_not_modified(await _whole_list(todo.list(query.selection, after=after)), if_none_match)
+        return or_not_modified(await _whole_list(todo.list(query.selection, after=after), json), if_none_match)
     tasks, end = await todo.page(query.selection, after=after, limit=query.limit)
-    response = _tasks_response(tasks, more=end is not None)
+    response = _tasks_response(tasks, json, more=end is not None)
     if end is not None:
         response.headers["Link"] = _next_page(request, cursors.write(end, query.selection))
     return or_not_modified(response, if_none_match)
 
 
-def _tasks_response(tasks: Sequence[Task], *, more: bool = False) -> Response:
+def _tasks_response(tasks: Sequence[Task], json: ArrayJson, *, more: bool = False) -> Response:
     """`more`: there is a next page. The ETag depends on it too."""
-    body = array_json(tasks)
+    body = json(tasks)
     return _Rendered(body, list_etag(body + b"," if more else body))
 
 
@@ -77,20 +88,20 @@ def _next_page(request: Request, cursor: str) -> str:
     return f'<{quote(request.scope["path"])}?{urlencode([*query, ("cursor", cursor)])}>; rel="next"'
 
 
-async def delete_all(todo: TodoList, if_match: Container[str] | None) -> Response:
+async def delete_all(todo: TodoList, if_match: Container[str] | None, json: ArrayJson = array_json) -> Response:
     """200 with the number of tasks. Raises ListChanged if the whole list, in its default order, has none of the ETags;
     a list that is streamed has no ETag."""
     if if_match is None:
         count = await todo.delete_all()
     else:
         tasks, end = await todo.page(ALL, after=None, limit=CHUNK)
-        if end is not None or list_etag(array_json(tasks)) not in if_match:
+        if end is not None or list_etag(json(tasks)) not in if_match:
             raise ListChanged
         count = await todo.delete_exactly(tasks)
     return Response(orjson.dumps({"count": count}), media_type="application/json")
 
 
-async def _whole_list(chunks: AsyncIterator[Sequence[Task]]) -> Response:
+async def _whole_list(chunks: AsyncIterator[Sequence[Task]], json: ArrayJson) -> Response:
     """One array. More than one chunk is streamed while it is read, so that a list of any length needs little memory;
     it has no ETag, which would have to be known before the body.
 
@@ -99,13 +110,13 @@ async def _whole_list(chunks: AsyncIterator[Sequence[Task]]) -> Response:
     first = await anext(chunks)
     second = await anext(chunks, None)
     if not second:
-        return _tasks_response(first)
-    start = [array_json(first)[:-1], b"," + array_json(second)[1:-1]]
+        return _tasks_response(first, json)
+    start = [json(first)[:-1], b"," + json(second)[1:-1]]
     del first, second
-    return StreamingResponse(_stream(start, chunks), media_type="application/json", headers=_PRIVATE)
+    return StreamingResponse(_stream(start, chunks, json), media_type="application/json", headers=PRIVATE)
 
 
-async def _stream(start: list[bytes], chunks: AsyncIterator[Sequence[Task]]) -> AsyncIterator[bytes]:
+async def _stream(start: list[bytes], chunks: AsyncIterator[Sequence[Task]], json: ArrayJson) -> AsyncIterator[bytes]:
     """Keeps nothing that was sent: the client may read slowly. The server sends an empty part when the client has read
     the one before it, so that the next is not read from the database earlier."""
     while start:
@@ -113,7 +124,7 @@ async def _stream(start: list[bytes], chunks: AsyncIterator[Sequence[Task]]) -> 
         yield b""
     async for chunk in chunks:
         if chunk:
-            start.append(b"," + array_json(chunk)[1:-1])
+            start.append(b"," + json(chunk)[1:-1])
             del chunk
             yield start.pop()
             yield b""

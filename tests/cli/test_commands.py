@@ -90,8 +90,8 @@ def test_the_doctor_names_what_is_wrong_and_no_secret(todo: Todo) -> None:
 
 def test_the_doctor_lists_the_settings_for_frontends(beside: tuple[Todo, Serving]) -> None:
     todo, _ = beside
-    chosen = {"COMPLETE_TOGGLES": "true", "KEEP_UNKNOWN_MEMBERS": "1"}
-    expected = "other than documented by default: COMPLETE_TOGGLES=true, KEEP_UNKNOWN_MEMBERS=true"
+    chosen = {"COMPLETE_TOGGLES": "true", "KEEP_UNKNOWN_MEMBERS": "1", "DIALECT": "Words", "DIALECT_DELETE": "200"}
+    expected = "COMPLETE_TOGGLES=true, KEEP_UNKNOWN_MEMBERS=true, DIALECT=words, DIALECT_DELETE=200"
     assert expected in todo.run("doctor", **chosen).stdout
     assert "other than documented" not in todo.run("doctor", COMPLETE_TOGGLES="false").stdout
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -48,18 +49,31 @@ def container(**chosen: Any) -> Container:
     return created
 
 
-SHARED = container()
-"""Wiring that tests share, with one application for each option: making one takes longer than most tests."""
+_shared: dict[tuple[tuple[str, Any], ...], Container] = {}
+"""Wirings that tests share, by their settings, each with one application for each option: making one takes longer than
+most tests."""
+
+
+@contextmanager
+def shared(**chosen: Any) -> Iterator[Container]:
+    """A wiring with a repository of the test's own. What a test overrides is undone."""
+    key = tuple(sorted(chosen.items()))
+    if key not in _shared:
+        _shared[key] = container(**chosen)
+    wiring = _shared[key]
+    wiring.tasks.override(Object(InMemoryTaskRepository()))
+    try:
+        yield wiring
+    finally:
+        for provider in (wiring.tasks, wiring.ping, wiring.now, wiring.identity):
+            provider.reset_override()
+        wiring.ping.override(Callable(_reachable))
 
 
 @pytest.fixture
 def wiring() -> Iterator[Container]:
-    """The shared wiring with a repository of the test's own. What a test overrides is undone."""
-    SHARED.tasks.override(Object(InMemoryTaskRepository()))
-    yield SHARED
-    for provider in (SHARED.tasks, SHARED.ping, SHARED.now):
-        provider.reset_override()
-    SHARED.ping.override(Callable(_reachable))
+    with shared() as wiring:
+        yield wiring
 
 
 _options: dict[str, Any] = {"express": True}
@@ -77,12 +91,13 @@ def application(wiring: Container, **options: Any) -> FastAPI:
 
 
 @cache
-def _shared_application(express: bool) -> FastAPI:
-    return create(SHARED, express=express)
+def _shared_application(wiring: Container, express: bool) -> FastAPI:
+    return create(wiring, express=express)
 
 
 def client(wiring: Container, **headers: str) -> httpx2.AsyncClient:
-    app = _shared_application(_options["express"]) if wiring is SHARED else application(wiring)
+    is_shared = any(wiring is each for each in _shared.values())
+    app = _shared_application(wiring, _options["express"]) if is_shared else application(wiring)
     # Exceptions become a 500 response, which is what tests assert.
     transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
     return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)

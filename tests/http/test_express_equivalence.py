@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import httpx2
 import pytest
 from dependency_injector.providers import Object
+from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.in_memory import InMemoryTaskRepository
+from entrypoints.container import Container
 from entrypoints.http.app import create
 from tests.http.conftest import bearer, container
 
@@ -20,11 +23,13 @@ _ids = st.sampled_from(["1", "2", "3", "0", "01", "x", "tasks", "9" * 17, "%00",
     1, 4
 ).map(str)
 _users = st.sampled_from(["alice", "bob", "Alice", "tasks", "", "%0A", "a%2Fb"])
-_prefixes = st.just("/api/tasks") | _users.map(lambda user: f"/api/{user}/tasks")
+_prefixes = st.sampled_from(["/api/tasks", "/api/todos"]) | _users.map(lambda user: f"/api/{user}/tasks")
 _paths = st.builds(
     lambda prefix, rest: prefix + rest,
     _prefixes,
     st.sampled_from(["", "/", "/complete"])
+    | _ids.map(lambda id_: f"/{id_}/toggle")
+    | _ids.map(lambda id_: f"/{id_}/status/")
     | _ids.map(lambda id_: f"/{id_}")
     | _ids.map(lambda id_: f"/{id_}/complete")
     | _ids.map(lambda id_: f"/{id_}/complete/"),
@@ -58,7 +63,7 @@ _headers = st.lists(
     max_size=3,
 )
 _members = st.dictionaries(
-    st.sampled_from(["title", "description", "completed", "status", "id", "other"]),
+    st.sampled_from(["title", "description", "completed", "status", "is_completed", "id", "other"]),
     st.none()
     | st.booleans()
     | st.sampled_from(["Buy milk", "", " ", "complete", "incomplete", "x" * 300])
@@ -79,26 +84,21 @@ _requests = st.tuples(
 )
 
 
-class _Server:
-    """An application with a repository of its own."""
-
-    def __init__(self, *, express: bool) -> None:
-        self._wiring = container()
-        self._wiring.now.override(Object(lambda: NOON))
-        self._app = create(self._wiring, express=express)
-
-    def client(self) -> httpx2.AsyncClient:
-        """A client of an empty list."""
-        self._wiring.tasks.override(Object(InMemoryTaskRepository()))
-        transport = httpx2.ASGITransport(self._app, raise_app_exceptions=False)
-        headers: Mapping[str, str] = {**bearer("alice"), "X-Request-ID": "same"}
-        return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
+@cache
+def _application(express: bool, chosen: frozenset[tuple[str, object]]) -> tuple[Container, FastAPI]:
+    wiring = container(**dict(chosen))
+    wiring.now.override(Object(lambda: NOON))
+    return wiring, create(wiring, express=express)
 
 
-@pytest.fixture(scope="module")
-def servers() -> tuple[_Server, _Server]:
-    """Made once: that takes longer than all requests of an example."""
-    return _Server(express=True), _Server(express=False)
+def _client(express: bool, **chosen: object) -> httpx2.AsyncClient:
+    """On an empty repository."""
+    wiring, app = _application(express, frozenset(chosen.items()))
+    wiring.tasks.reset_override()
+    wiring.tasks.override(Object(InMemoryTaskRepository()))
+    transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+    headers: Mapping[str, str] = {**bearer("alice"), "X-Request-ID": "same"}
+    return httpx2.AsyncClient(transport=transport, base_url="http://testserver", headers=headers)
 
 
 @pytest.fixture(autouse=True)
@@ -108,10 +108,18 @@ def express() -> None:
 
 @given(requests=st.lists(_requests, min_size=1, max_size=8))
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-async def test_both_respond_with_the_same_bytes(
-    servers: tuple[_Server, _Server], requests: list[tuple[Any, ...]]
-) -> None:
-    async with servers[0].client() as fast, servers[1].client() as plain:
+async def test_both_respond_with_the_same_bytes(requests: list[tuple[Any, ...]]) -> None:
+    await _compare(requests)
+
+
+@given(requests=st.lists(_requests, min_size=1, max_size=8))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+async def test_both_respond_with_the_same_bytes_in_a_dialect(requests: list[tuple[Any, ...]]) -> None:
+    await _compare(requests, dialect="words", dialect_list="tasks", dialect_delete="200", keep_unknown_members=True)
+
+
+async def _compare(requests: list[tuple[Any, ...]], **chosen: object) -> None:
+    async with _client(express=True, **chosen) as fast, _client(express=False, **chosen) as plain:
         for client in (fast, plain):
             for title in ("Buy milk", "Buy bread"):
                 assert (await client.post("/api/tasks", json={"title": title})).status_code == 201

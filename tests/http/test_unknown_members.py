@@ -1,13 +1,13 @@
 """KEEP_UNKNOWN_MEMBERS: members that have no meaning here are kept and sent back, in both contracts."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx2
 import pytest
 
 from entrypoints.container import Container
-from tests.http.conftest import Contract, assert_problem, bearer, client, container, invalid_fields
+from tests.http.conftest import Contract, assert_problem, bearer, client, invalid_fields, shared
 
 Client = httpx2.AsyncClient
 JSON = {"Content-Type": "application/json"}
@@ -15,8 +15,9 @@ SENT = {"priority": "high", "due_date": "2026-12-24", "tags": ["home", {"id": 7}
 
 
 @pytest.fixture
-def wiring() -> Container:
-    return container(keep_unknown_members=True)
+def wiring() -> Iterator[Container]:
+    with shared(keep_unknown_members=True) as wiring:
+        yield wiring
 
 
 @pytest.fixture
