@@ -82,6 +82,56 @@ async function typedClient({ page: address, api, email, files, modules }) {
   return { ...observed, user }
 }
 
+// The page of the client's README, in use: offline for a while, and with a task that somebody else deletes.
+async function readme({ page: address }) {
+  const context = await browser.newContext()
+  const page = await context.newPage()
+  let tokens = 0
+  page.on("request", (request) => (tokens += request.url().endsWith("/api/auth/token")))
+  await page.goto(address)
+  const titles = () => page.locator("li label").allTextContents().then((texts) => texts.map((text) => text.trim()))
+  const add = async (title) => {
+    await page.getByLabel("New task").fill(title)
+    await page.getByRole("button", { name: "Add" }).click()
+  }
+  await add("")
+  const refused = await page.getByRole("alert").textContent()
+  for (const title of ["Buy milk", "Buy bread"]) {
+    await add(title)
+    await page.getByText(title).waitFor()
+  }
+  const added = await titles()
+  const box = page.getByLabel("Buy milk")
+  const saved = page.waitForResponse((response) => response.url().endsWith("/complete") && response.ok())
+  await box.click()
+  await saved
+  await page.reload()
+  await box.waitFor()
+  const checked = { "after reload": await box.isChecked() }
+  await context.setOffline(true)
+  await box.click()
+  await page.getByRole("checkbox", { name: "Buy milk", checked: false }).waitFor() // though nothing can be sent
+  checked.offline = await box.isChecked()
+  const sent = page.waitForResponse((response) => response.url().endsWith("/complete") && response.ok())
+  await context.setOffline(false)
+  await sent
+  checked["online again"] = await box.isChecked()
+  await page.getByRole("listitem").filter({ hasText: "Buy bread" }).getByRole("button").click()
+  await page.getByText("Buy bread").waitFor({ state: "detached" })
+  const creation = page.waitForResponse((response) => response.status() === 201)
+  await add("Buy tea")
+  const created = await creation
+  await page.getByText("Buy tea").waitFor()
+  await page.evaluate(async (url) => {
+    const { token } = await (await fetch("/api/auth/token")).json()
+    await fetch(url, { method: "DELETE", headers: { Authorization: `Bearer ${token}` } })
+  }, `${created.url()}/${(await created.json()).id}`)
+  await page.getByLabel("Buy tea").click()
+  const gone = await page.getByRole("alert").textContent()
+  await page.getByText("Buy tea").waitFor({ state: "detached" })
+  return { refused, added, checked, gone, left: await titles(), tokens }
+}
+
 async function docs({ api, token, screenshot }) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 1400 } })
   const requests = [], errors = []
@@ -105,4 +155,4 @@ async function docs({ api, token, screenshot }) {
   return { status: response.status(), created: await response.json(), requests, errors }
 }
 
-await run({ frontend, disallowedOrigin, typedClient, docs })
+await run({ frontend, disallowedOrigin, typedClient, readme, docs })

@@ -15,7 +15,7 @@ import pytest
 from adapters.better_auth.identity import ExpectedClaims, sign
 from domain.values import UserId
 from tests.cli.conftest import TIMEOUT, Serving, Todo
-from tests.e2e.conftest import CLIENT, CLIENT_TESTS, compile_typescript
+from tests.e2e.conftest import CLIENT, CLIENT_TESTS, HERE, compile_typescript
 from tests.e2e.flaky_proxy import Fault, FlakyProxy, flaky
 
 pytestmark = pytest.mark.usefixtures("_typescript")
@@ -145,7 +145,7 @@ def test_a_creation_is_retried_with_the_same_key_and_creates_one_task(
     assert direct.get("/api/tasks").json() == [result["data"]]
     [key] = {request.key for request in proxy.requests}
     assert key
-    assert re.fullmatch("[0-9a-f-]{36}", key)
+    assert re.fullmatch("[0-9a-f]{32}", key)
     assert len(proxy.requests) == 3
 
 
@@ -158,7 +158,7 @@ def test_every_creation_gets_its_own_key_unless_the_caller_sets_one(api: Serving
     assert chosen == ["mine", "mine"]
 
 
-@pytest.mark.parametrize("step", ["toggle", "toggleWithEmptyBody", "completeOfUser"])
+@pytest.mark.parametrize("step", ["toggle", "toggleWithEmptyBody", "completeOfUser", "contradict"])
 def test_a_completion_that_may_toggle_is_not_retried(
     api: Serving, direct: httpx2.Client, token: str, user: str, task: int, step: str
 ) -> None:
@@ -215,6 +215,63 @@ def test_an_expired_token_is_replaced_once_and_nothing_is_done_twice(
     assert [request.token for request in proxy.requests] == [expired, token, expired, expired]
     tasks = direct.get("/api/tasks").json()
     assert (len(tasks), tasks[0]["completed"]) == ((2, False) if step == "create" else (1, True))
+
+
+def test_a_token_is_fetched_once_and_again_after_it_was_forgotten(api: Serving, token: str) -> None:
+    assert run("tokens", api.address, token) == {"statuses": [200] * 4, "before": 1, "after": 2}
+
+
+def test_an_expiring_token_is_replaced_before_it_is_refused(api: Serving, todo: Todo, token: str, user: str) -> None:
+    secret = (todo.folder / ".todo/secret").read_text()
+    expiring = sign(UserId(user), secret, ExpectedClaims(), seconds=5)
+    with flaky(api.address) as proxy:
+        result = run("tokens", proxy.address, expiring, token)
+    assert result == {"statuses": [200] * 4, "before": 2, "after": 3}
+    assert [request.token for request in proxy.requests] == [expiring, *[token] * 4]
+
+
+def test_an_error_can_be_thrown_and_says_why(api: Serving, token: str) -> None:
+    reason = "ProblemError: title must have 1 to 200 characters"
+    assert run("thrown", api.address, token) == {
+        "text": reason,
+        "code": "invalid_input",
+        "status": 422,
+        "isError": True,
+    }
+
+
+def test_all_tasks_can_be_deleted(api: Serving, token: str, task: int) -> None:
+    assert run("removeAll", api.address, token)["data"] == {"count": 1}
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as npm would publish it."""
+    folder = tmp_path_factory.mktemp("packed")
+    tool("npm", "pack", "--silent", "--pack-destination", folder, cwd=CLIENT)
+    [package] = folder.glob("*.tgz")
+    return package
+
+
+def tool(*command: str | Path, cwd: Path = HERE) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_package_can_be_published_and_resolved_in_every_way(packed: Path) -> None:
+    tool("node_modules/.bin/publint", "--strict", packed)
+    assert "No problems found" in tool("node_modules/.bin/attw", packed, "--no-emoji")
+
+
+def test_the_package_can_be_required_and_imported(packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text("{}")
+    tool("npm", "install", "--silent", "--no-audit", packed, cwd=tmp_path)
+    for script in (
+        "console.log(typeof require('tasks-client').createTasksClient)",
+        "import('tasks-client').then((client) => console.log(typeof client.createTasksClient))",
+    ):
+        assert tool("node", "-e", script, cwd=tmp_path) == "function\n"
 
 
 def test_a_request_is_attempted_three_times_at_most(api: Serving, token: str) -> None:

@@ -1,10 +1,5 @@
 /** Sends a request with a token, and again where twice has the effect of once. */
-
-/**
- * Gives a JWT for the API. Called for every request, and once more if the API says that the token has expired: then
- * with that token, so that whoever keeps tokens knows which one to drop.
- */
-export type GetToken = (expired?: string) => string | Promise<string>
+import type { Tokens } from "./token.js"
 
 const TRIES = 3
 const FIRST_PAUSE = 300 // milliseconds at least, and twice that at most; doubled before the third try
@@ -23,11 +18,11 @@ interface Outcome {
  * For POST it adds an Idempotency-Key, the same on every try: the API creates one task, and answers as it first did. A
  * DELETE that finds nothing left to delete after a try that may have deleted it is answered with 204.
  */
-export function sender(getToken: GetToken): (request: Request) => Promise<Response> {
+export function sender(tokens: Tokens): (request: Request) => Promise<Response> {
   return async (request) => {
     addKey(request)
     const repeatable = await isRepeatable(request)
-    let token = await getToken()
+    let token = await tokens.get()
     let renewed = false
     let inDoubt = false // whether an earlier try may have been carried out
     for (let tries = 1; ; tries++) {
@@ -35,7 +30,7 @@ export function sender(getToken: GetToken): (request: Request) => Promise<Respon
       if (outcome.code === "task_not_found" && inDoubt && request.method === "DELETE") {
         return new Response(null, { status: 204 })
       } else if (outcome.code === "expired_token" && !renewed && tries < TRIES) {
-        token = await getToken(token)
+        token = await tokens.renew(token)
         renewed = true
       } else if (isPassing(outcome) && repeatable && tries < TRIES) {
         await pause(pauseAfter(tries, outcome.answer), request.signal)
@@ -51,14 +46,23 @@ export function sender(getToken: GetToken): (request: Request) => Promise<Respon
 
 /** Unless the caller has given one, to go on with after the page was loaded again. */
 function addKey({ method, headers }: Request): void {
-  if (method === "POST" && !headers.has("Idempotency-Key")) headers.set("Idempotency-Key", crypto.randomUUID())
+  if (method === "POST" && !headers.has("Idempotency-Key")) headers.set("Idempotency-Key", randomKey())
 }
 
-/** A completion that does not say which state it wants may toggle. All else sets, deletes or carries a key. */
+/** 128 random bits. Unlike crypto.randomUUID it works on pages of plain http, such as those of a phone in development. */
+function randomKey(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("")
+}
+
+/**
+ * A completion that does not say which state it wants may toggle, and so may a change in which `completed` and `status`
+ * disagree. All else sets, deletes or carries a key.
+ */
 async function isRepeatable(request: Request): Promise<boolean> {
-  if (!new URL(request.url).pathname.endsWith("/complete")) return true
-  const wanted = JSON.parse((await request.clone().text()) || "{}")
-  return "completed" in wanted || "status" in wanted
+  if (request.method !== "PUT" && request.method !== "PATCH") return true
+  const { completed, status } = JSON.parse((await request.clone().text()) || "{}")
+  if (completed === undefined && status === undefined) return !new URL(request.url).pathname.endsWith("/complete")
+  return completed === undefined || status === undefined || completed === (status === "complete")
 }
 
 async function send(request: Request, token: string): Promise<Outcome> {

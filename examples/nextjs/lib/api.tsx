@@ -26,16 +26,12 @@ export function useApi(): TasksClient {
 }
 
 function connect(baseUrl: string): TasksClient {
-  let cached: string | undefined
   return createTasksClient({
     baseUrl,
-    async getToken(expired) {
-      if (!cached || cached === expired) {
-        const { data, error } = await authClient.token()
-        if (error) throw new Error(error.status === 401 ? "Your session has ended. Sign in again." : error.message)
-        cached = data.token
-      }
-      return cached
+    async getToken() {
+      const { data, error } = await authClient.token()
+      if (error) throw new Error(error.status === 401 ? "Your session has ended. Sign in again." : error.message)
+      return data.token
     },
   })
 }

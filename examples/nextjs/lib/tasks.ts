@@ -9,7 +9,7 @@ import {
   useQueryClient,
   type InfiniteData,
 } from "@tanstack/react-query"
-import type { Task } from "tasks-client"
+import { nextCursor, type Task } from "tasks-client"
 import { unwrap, useApi } from "./api"
 
 export type Status = "all" | "pending" | "completed"
@@ -31,8 +31,7 @@ export function useTasks(status: Status, search: string) {
     async queryFn({ pageParam: cursor, signal }): Promise<Page> {
       const query = { status, search, order: "desc", limit: 20, cursor } as const
       const result = await api.GET("/api/tasks", { params: { query }, signal })
-      const next = /cursor=([\w-]+)/.exec(result.response.headers.get("Link") ?? "")?.[1]
-      return { tasks: unwrap(result), next }
+      return { tasks: unwrap(result), next: nextCursor(result.response) }
     },
     getNextPageParam: ({ next }) => next,
     placeholderData: keepPreviousData,

@@ -1,5 +1,5 @@
 // Steps that a frontend takes with the typed client. `node steps.js STEP ARGUMENTS-AS-JSON` prints the result as JSON.
-import { createTasksClient, type Problem, type Task } from "tasks-client"
+import { createTasksClient, nextCursor, ProblemError, unwrap, type Problem, type Task } from "tasks-client"
 
 declare const process: { argv: string[] }
 
@@ -91,9 +91,29 @@ async function pages() {
     const query = { limit: 2, sort: "title", cursor } as const
     const { data, response } = await api.GET("/api/tasks", { params: { query } })
     read.push((data ?? []).map(({ title }) => title))
-    cursor = /cursor=([\w-]+)/.exec(response.headers.get("Link") ?? "")?.[1]
+    cursor = nextCursor(response)
   } while (cursor)
   return read
+}
+
+/** Calls that share the client's token, one after the other and at once. */
+async function tokens() {
+  const list = () => api.GET("/api/tasks", { params: { query: { completed: false } } })
+  const statuses = [await list(), ...(await Promise.all([list(), list(), list()]))].map(({ response }) => response.status)
+  const before = tokenRequests.length
+  api.forgetToken()
+  await list()
+  return { statuses, before, after: tokenRequests.length }
+}
+
+async function thrown() {
+  try {
+    unwrap(await api.POST("/api/tasks", { body: { title: "" } }))
+  } catch (failure) {
+    if (!(failure instanceof ProblemError)) throw failure
+    return { text: String(failure), code: failure.code, status: failure.status, isError: failure instanceof Error }
+  }
+  throw new Error("nothing was thrown")
 }
 
 async function patchIfMatch() {
@@ -114,6 +134,8 @@ const single: Record<string, () => Promise<Result>> = {
   patch: () => api.PATCH("/api/tasks/{id}", { params, body: { description: "Green" } }),
   patchIfMatch,
   complete: () => api.PATCH("/api/tasks/{id}/complete", { params, body: { status: "complete" } }),
+  contradict: () => api.PUT("/api/tasks/{id}", { params, body: { completed: true, status: "incomplete" } }),
+  removeAll: () => api.DELETE("/api/tasks", { params: { query: { all: true } } }),
   toggle: () => api.PATCH("/api/tasks/{id}/complete", { params }),
   toggleWithEmptyBody: () => api.PATCH("/api/tasks/{id}/complete", { params, body: {} }),
   completeOfUser: () => api.PATCH("/api/{user_id}/tasks/{id}/complete", { params: paramsOfUser }),
@@ -128,7 +150,7 @@ async function once(call: () => Promise<Result>) {
   }
 }
 
-const sessions: Record<string, () => Promise<object>> = { session, sessionOfUser, pages }
+const sessions: Record<string, () => Promise<object>> = { session, sessionOfUser, pages, tokens, thrown }
 const whole = sessions[step]
 const call = single[step]
 console.log(JSON.stringify(whole ? await whole() : call ? await once(call) : `there is no step ${step}`))
