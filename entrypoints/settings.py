@@ -1,7 +1,7 @@
 """Configuration from the environment and `.env`. All invalid and missing settings are reported together."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -107,7 +107,7 @@ async def _export(user: str, issuer: str | None) -> None:
     async with _container() as container:
         async for chunk in container.todo_list(owner=who).list():
             for task in chunk:
-                _print_line(orjson.dumps({"type": "task", **task_json(task)}, option=orjson.OPT_UTC_Z))
+                _print_line(b'{"type":"task",' + task_json(task)[1:])
         for key in await container.user_records().keys(who):
             record = {"type": "idempotency_key", "user_id": user, **key._asdict()}
             _print_line(orjson.dumps(record, option=orjson.OPT_UTC_Z))
