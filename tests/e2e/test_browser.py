@@ -67,7 +67,7 @@ def page_of_the_readme(api: str, token: str) -> Mapping[str, tuple[str, str]]:
     source.write_text(code.replace("https://api.example.com", api))
     # The client is linked here and brings packages of its own; installed, it shares those of the page.
     shared = [f"--alias:{name}={HERE / 'node_modules' / name}" for name in ("react", "@tanstack/react-query")]
-    command = [HERE / "node_modules/.bin/esbuild", source, "--bundle", "--jsx=automatic", *shared]
+    command: list[str | Path] = [HERE / "node_modules/.bin/esbuild", source, "--bundle", "--jsx=automatic", *shared]
     bundle = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=True).stdout
     return {
         "/": ("text/html", '<!doctype html><div id="root"></div><script src="/page.js"></script>'),
