@@ -133,7 +133,8 @@ async def _container() -> AsyncIterator["Container"]:
     configured = settings.load()
     zero_config.require_database_or_join(configured)
     with zero_config.with_database(configured) as effective:
-        container = Container(settings=effective)
+        # Additional members of tasks belong to the export whether they are served or not.
+        container = Container(settings=effective.model_copy(update={"keep_unknown_members": True}))
         try:
             yield container
         finally:

@@ -19,8 +19,9 @@ def stored(server: str, template: str, worker_id: str) -> Iterator[str]:
     with fresh_database(server, f"todo_users_{worker_id}", template) as conninfo:
         with psycopg.connect(conninfo) as connection:
             connection.execute(
-                "INSERT INTO tasks (user_id, title, completed, created_at, updated_at) "
-                "SELECT name, name || n, false, now(), now() FROM unnest('{alice,bob,carol}'::text[]) AS name, "
+                "INSERT INTO tasks (user_id, title, completed, created_at, updated_at, extras) "
+                """SELECT name, name || n, false, now(), now(), '{"priority": "high"}' """
+                "FROM unnest('{alice,bob,carol}'::text[]) AS name, "
                 "generate_series(1, 1500) AS n"
             )
             connection.execute("INSERT INTO task_creations VALUES ('bob', 'k', 'd', 7, '2026-01-04T12:00Z')")
@@ -43,6 +44,7 @@ def test_a_user_is_counted_exported_and_erased(todo: Todo, stored: str) -> None:
     lines = [json.loads(line) for line in todo.run("export", "--user", "bob", **settings).stdout.splitlines()]
     assert [line["type"] for line in lines] == ["task"] * 1500 + ["idempotency_key"]
     assert (lines[0]["title"], lines[0]["user_id"], lines[0]["status"]) == ("bob1", "bob", "incomplete")
+    assert lines[0]["priority"] == "high"  # a member that this server keeps, though it does not serve it
     assert lines[-1] == {
         "type": "idempotency_key",
         "user_id": "bob",

@@ -22,6 +22,7 @@ class Fault(Enum):
     RESPONSE_TRUNCATED = "half of the response's body is forwarded"
     BUSY = "503 from the proxy itself"
     BUSY_FOR_AN_HOUR = "the same, with Retry-After"
+    TOO_MANY = "429 from the proxy itself"
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.proxy.next_fault(Request(time.monotonic(), token, self.headers["Idempotency-Key"]))
         if fault is Fault.REQUEST_LOST:
             return
-        if fault in (Fault.BUSY, Fault.BUSY_FOR_AN_HOUR):
+        if fault in (Fault.BUSY, Fault.BUSY_FOR_AN_HOUR, Fault.TOO_MANY):
             headers = {"Retry-After": "3600"} if fault is Fault.BUSY_FOR_AN_HOUR else {}
-            self._respond(httpx2.Response(503, text="Please wait", headers=headers))
+            status = 429 if fault is Fault.TOO_MANY else 503
+            self._respond(httpx2.Response(status, text="Please wait", headers=headers))
             return
         url, headers = self.proxy.api + self.path, {**self.headers, "Accept-Encoding": "identity"}
         response = httpx2.request(self.command, url, headers=headers, content=body, timeout=TIMEOUT)

@@ -89,10 +89,11 @@ def _phases(operations: Sequence[Operation], began: float, ended: float) -> Iter
     yield [one for one in operations if one.ended >= began and one.began <= ended]
 
 
+FAST = f"p99 at most {SLOWER} times the undisturbed one, or {FLOOR * 1000:g} ms"
 NO_ERROR = Bound("no error", lambda figures: not figures.failed)
 
 
-def _is_fast(fault: Fault) -> bool:
+def is_fast(fault: Fault) -> bool:
     undisturbed, attacked = _phases(_operations(fault), fault.began, asyncio.get_running_loop().time())
     return _p99(fault, attacked) <= max(FLOOR, SLOWER * _p99(fault, undisturbed))
 
@@ -121,7 +122,7 @@ async def under_attack(
             yield fault
             await attackers.wait()
             fault.ends()
-            fault.expect(_is_fast(fault), f"p99 at most {SLOWER} times the undisturbed one, or {FLOOR * 1000:g} ms")
+            fault.expect(is_fast(fault), FAST)
             await settled(watch.processes, before)
             watching.cancel()
             after = usage(watch.processes())

@@ -32,6 +32,8 @@ export function sender(tokens: Tokens): (request: Request) => Promise<Response> 
       } else if (outcome.code === "expired_token" && !renewed && tries < TRIES) {
         token = await tokens.renew(token)
         renewed = true
+      } else if (outcome.answer?.status === 429 && tries < TRIES) {
+        await pause(pauseAfter(tries, outcome.answer), request.signal) // refused before it had any effect
       } else if (isPassing(outcome) && repeatable && tries < TRIES) {
         await pause(pauseAfter(tries, outcome.answer), request.signal)
         inDoubt = true
