@@ -48,6 +48,7 @@ def check_problem(status: int, headers: dict[str, str], body: Any, code: str) ->
         "code": code,
         "detail": body["detail"],
         "error": body["detail"],
+        "message": body["detail"],
         "request_id": body["request_id"],
     }
 
