@@ -67,7 +67,7 @@ def database_of_role(pool: Pool) -> Database:
 
 @pytest.fixture
 def tasks(database_of_role: Database) -> PostgresTaskRepository:
-    return PostgresTaskRepository(database_of_role)
+    return PostgresTaskRepository(database_of_role, extras=True)
 
 
 @pytest.mark.parametrize("pool", ["as planned", "no nested loops"], indirect=True)
