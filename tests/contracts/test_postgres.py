@@ -38,6 +38,16 @@ class TestPostgresTaskRepository(TaskRepositoryContract):
     """Runs on the fixture above, with batching and without."""
 
 
+class TestWithoutExtras(TaskRepositoryContract):
+    """As by default."""
+
+    @pytest.fixture
+    def tasks(self, pool: Pool) -> PostgresTaskRepository:
+        return PostgresTaskRepository(Database(pool))
+
+    test_extras_are_merged_by_member = test_every_valid_draft_can_be_stored = None  # type: ignore[assignment]
+
+
 class TestWithoutLibpqItself(TaskRepositoryContract):
     @pytest.fixture
     async def tasks(self, pool: Pool, database: str) -> AsyncIterator[PostgresTaskRepository]:
