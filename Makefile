@@ -6,7 +6,7 @@ PORT ?= 8000
 PY := .venv/bin/python
 export PYTHONDONTWRITEBYTECODE =# empty: tests start many processes, and each would compile the code again
 
-.PHONY: help run dev test check audit faults e2e rollout bench bench-growth client packages format lock
+.PHONY: help run dev test check audit citus faults e2e rollout bench bench-growth client packages format lock
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make test             all tests but those of faults, browsers and deployment"
 	@echo "make check            tests, types, style and architecture"
 	@echo "make audit            known vulnerabilities, licences, and what the CI workflows may do"
+	@echo "make citus            the same on a Citus cluster (CITUS_URL=..., a database that is emptied)"
 	@echo "make faults           inject database and network faults; report the results"
 	@echo "make e2e              against a real Better Auth server and in a real browser"
 	@echo "make rollout          as in production: behind nginx, restarted under load"
@@ -34,6 +35,7 @@ dev: .venv/installed
 test: .venv/installed
 	@$(PY) -m pytest -n auto --dist worksteal -m "not scenario or quick" \
 		--ignore=tests/e2e --ignore=tests/deploy --ignore=tests/audit
+	@echo "Not run: tests on a Citus cluster (make citus CITUS_URL=...)"
 
 check: .venv/installed
 	@echo "== style" && $(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -44,6 +46,9 @@ check: .venv/installed
 audit: .venv/installed
 	@sh tests/audit/install.sh
 	@$(PY) -m pytest tests/audit -rs
+
+citus: .venv/installed
+	@TEST_CITUS_URL="$(CITUS_URL)" $(PY) -m pytest tests/citus
 
 faults: .venv/installed
 	@sh tests/faults/install.sh

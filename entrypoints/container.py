@@ -38,7 +38,12 @@ class Container(DeclarativeContainer):
         prepare=settings.provided.database_prepared_statements,
         renew=settings.provided.renew_conninfo,
     )
-    database = Singleton(Database, pool, row_security=settings.provided.database_row_security)
+    database = Singleton(
+        Database,
+        pool,
+        row_security=settings.provided.database_row_security,
+        sharded=settings.provided.database_citus,
+    )
     ping = database.provided.ping.call()
 
     tasks = Singleton(
@@ -50,7 +55,11 @@ class Container(DeclarativeContainer):
 
     patient_pool = Singleton(Pool, settings.provided.conninfo, connections=1, prepare=False, timeouts=PATIENT)
     patient_database = Singleton(
-        Database, patient_pool, batching=False, row_security=settings.provided.database_row_security
+        Database,
+        patient_pool,
+        batching=False,
+        row_security=settings.provided.database_row_security,
+        sharded=settings.provided.database_citus,
     )
     user_records = Singleton(PostgresUserRecords, patient_database)
 

@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     database_connections: Annotated[int, whole_number(1, 90)] = 8
     database_prepared_statements: bool | None = None
     database_row_security: bool = False
+    database_citus: bool | None = None
 
     better_auth_url: Annotated[list[BaseUrl], NoDecode, COMMA_SEPARATED, AfterValidator(_distinct)] = []
     better_auth_primary_url: BaseUrl | None = Field(default=None, validate_default=True)

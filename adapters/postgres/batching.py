@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from adapters.postgres.failures import OutcomeUnknown, StatementRefused
 from adapters.postgres.fairness import FairQueue
 from adapters.postgres.sql import Statement
 from domain.errors import StorageUnavailable, TooManyRequests
@@ -15,6 +16,26 @@ Outcomes = Sequence[Rows | Exception]
 Execute = Callable[[Statement, Sequence[Arguments], float], Coroutine[Any, Any, Outcomes]]
 """Executes a statement for a batch of calls, before the deadline; returns in their order the rows of each, or why it
 failed."""
+
+SendTogether = Callable[[Statement, Sequence[Arguments], float], Coroutine[Any, Any, Sequence[Rows]]]
+"""Executes a statement for some calls, and raises if it fails for any."""
+
+
+async def outcomes(send: SendTogether, statement: Statement, calls: Sequence[Arguments], deadline: float) -> Outcomes:
+    """What each call would get alone. A statement that is refused is sent again for either half of its calls: the data
+    of one call fails no other."""
+    try:
+        return await send(statement, calls, deadline)
+    except StatementRefused as refusal:
+        if len(calls) == 1:
+            return [refusal]
+        middle = len(calls) // 2
+        return [
+            *await outcomes(send, statement, calls[:middle], deadline),
+            *await outcomes(send, statement, calls[middle:], deadline),
+        ]
+    except (OutcomeUnknown, StorageUnavailable) as failure:
+        return [failure] * len(calls)
 
 
 class Batcher:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 
-from adapters.postgres.batching import Arguments, Batcher, Outcomes, Rows
+from adapters.postgres.batching import Arguments, Batcher, Rows, outcomes
 from adapters.postgres.failures import OutcomeUnknown, StatementRefused, kind_of_refusal
+from adapters.postgres.placement import Placement
 from adapters.postgres.pool import Pool
-from adapters.postgres.sql import Statement
+from adapters.postgres.sharded import IS_SHARDED, REFUSALS
+from adapters.postgres.sql import Statement, rows_by_call
 from adapters.postgres.statements import STATEMENTS
 from domain.errors import StorageUnavailable
 
@@ -20,6 +23,7 @@ class Database:
 
     `batching`: concurrent calls share executions. Otherwise every call has one of its own; the results are the same.
     `row_security`: each execution carries the owners of its calls, for a serving role that is admitted by them.
+    `sharded`: the tables are distributed. Where this is not known, it is noticed when a statement is refused.
     """
 
     def __init__(
@@ -29,16 +33,25 @@ class Database:
         batching: bool = True,
         row_security: bool = False,
         statements: Sequence[Statement] = STATEMENTS,
+        sharded: bool | None = None,
     ) -> None:
         self._pool = pool
         self._row_security = row_security
         self.batchers: Mapping[str, Batcher] = {
             statement.name: Batcher(
-                self._execute, in_flight=self._most_in_flight(statement), slow_after=pool.timeouts.slow_statement
+                partial(outcomes, self._rows),
+                in_flight=self._most_in_flight(statement),
+                slow_after=pool.timeouts.slow_statement,
             )
             for statement in (statements if batching else ())
         }
         """By the name of the statements that they execute; none without batching."""
+        self._placement = self._new_placement() if sharded else None
+
+    @property
+    def batchers_of_shards(self) -> Sequence[tuple[str, Batcher]]:
+        """The same where the tables are distributed: one of each name for each shard."""
+        return self._placement.batchers if self._placement else ()
 
     def deadline(self) -> float:
         """When a call that begins now runs out of its time budget, by the event loop's clock."""
@@ -51,7 +64,10 @@ class Database:
         OutcomeUnknown where the connection was lost and it may have been executed; a repeatable statement is executed
         again instead, and then raises StorageUnavailable. Raises StatementRefused where PostgreSQL rejects this call.
         """
-        attempt = self.batchers[statement.name].ask if self.batchers else self._alone
+        if self._placement is not None:
+            attempt: Attempt = self._placement.ask
+        else:
+            attempt = self.batchers[statement.name].ask if self.batchers else self._alone
         if statement.repeatable:
             return self._retry(attempt, statement, arguments, deadline)
         return attempt(statement, arguments, deadline)
@@ -83,26 +99,24 @@ class Database:
         [rows] = await self._rows(statement, [arguments], deadline)
         return rows
 
-    async def _execute(self, statement: Statement, calls: Sequence[Arguments], deadline: float) -> Outcomes:
-        """What each call would get alone. A statement that is refused is sent again for either half of its calls: the
-        data of one call fails no other."""
-        try:
-            return await self._rows(statement, calls, deadline)
-        except StatementRefused as refusal:
-            if len(calls) == 1:
-                return [refusal]
-            middle = len(calls) // 2
-            return [
-                *await self._execute(statement, calls[:middle], deadline),
-                *await self._execute(statement, calls[middle:], deadline),
-            ]
-        except (OutcomeUnknown, StorageUnavailable) as failure:
-            return [failure] * len(calls)
-
     async def _rows(self, statement: Statement, calls: Sequence[Arguments], deadline: float) -> Sequence[Rows]:
         """The rows of each call."""
-        rows_by_call: list[list[tuple[object, ...]]] = [[] for _ in calls]
         query = statement.guarded_query if self._row_security else statement.query
-        for row in await self._pool.run(query, statement.arrays(calls), deadline):
-            rows_by_call[row[0] - 1].append(row[1:])
-        return rows_by_call
+        try:
+            rows = await self._pool.run(query, statement.arrays(calls), deadline)
+        except StatementRefused as refusal:
+            if len(calls) > 1 or refusal.sqlstate not in REFUSALS or not await self._find_placement(deadline):
+                raise
+            assert self._placement is not None
+            return [await self._placement.ask(statement, calls[0], deadline)]
+        return rows_by_call(rows, len(calls))
+
+    async def _find_placement(self, deadline: float) -> bool:
+        """Whether the tables are distributed. From then on calls are sent to their shards."""
+        if self._placement is None:
+            [[sharded]] = await self._pool.run(IS_SHARDED, (), deadline)
+            self._placement = self._new_placement() if sharded else None
+        return self._placement is not None
+
+    def _new_placement(self) -> Placement:
+        return Placement(self._pool, self._most_in_flight, batching=bool(self.batchers))

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import psycopg
 import structlog
@@ -28,6 +28,11 @@ _UNAVAILABLE = {
 }
 _SHUTDOWN = {"57P01", "57P02", "57P03"}  # while the commit waits for a standby, it may be done already
 
+# Of a cluster, where another node than the one that reports the error may have committed.
+_UNKNOWN_IN_CLUSTER = {"08", "57", "58", "XX"}
+_ROLLED_BACK_IN_CLUSTER = {"23505"}  # unique violation: two sessions have drawn the same ID for one owner
+_UNAVAILABLE_IN_CLUSTER = {"55", "42P01"}  # an object's state, an undefined table: a shard that is being moved
+
 
 _REFUSALS = (
     (r'FATAL: +database "', "the database does not exist"),
@@ -43,25 +48,38 @@ class OutcomeUnknown(Exception):
 
 
 class StatementRefused(RuntimeError):
-    """PostgreSQL rejected the statement and rolled it back: a bug, or data that the database cannot hold."""
+    """PostgreSQL rejected the statement and rolled it back: a bug, or data that the database cannot hold.
+
+    Names the SQLSTATE only, because PostgreSQL's message may quote a task.
+    """
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(f"PostgreSQL rejected a statement: SQLSTATE {sqlstate}")
+        self.sqlstate = sqlstate
 
 
-def is_rolled_back(sqlstate: str | None) -> bool:
+def is_rolled_back(sqlstate: str | None, *, in_cluster: bool = False) -> bool:
     """Whether the statement certainly had no effect and would succeed if sent again."""
-    return sqlstate in _ROLLED_BACK
+    return sqlstate in _ROLLED_BACK or (in_cluster and sqlstate in _ROLLED_BACK_IN_CLUSTER)
 
 
-def classify(sqlstate: str | None) -> Exception:
+def classify(sqlstate: str | None, *, in_cluster: bool = False) -> Exception:
     """The exception for a failed statement; None where the connection was lost without a SQLSTATE.
 
-    StatementRefused for all that are neither StorageUnavailable nor OutcomeUnknown: by SQLSTATE only, because
-    PostgreSQL's message may quote a task.
+    StatementRefused for all that are neither StorageUnavailable nor OutcomeUnknown. `in_cluster`: the node connected to
+    is not always the one that executes and commits.
     """
-    if sqlstate is None or sqlstate in _SHUTDOWN:
+    if sqlstate is None or sqlstate in _SHUTDOWN or (in_cluster and _is_in(_UNKNOWN_IN_CLUSTER, sqlstate)):
         return OutcomeUnknown()
-    if sqlstate[:2] in _UNAVAILABLE or sqlstate in _UNAVAILABLE or sqlstate in _ROLLED_BACK:
+    if _is_in(_UNAVAILABLE, sqlstate) or is_rolled_back(sqlstate, in_cluster=in_cluster):
         return StorageUnavailable()
-    return StatementRefused(f"PostgreSQL rejected a statement: SQLSTATE {sqlstate}")
+    if in_cluster and _is_in(_UNAVAILABLE_IN_CLUSTER, sqlstate):
+        return StorageUnavailable()
+    return StatementRefused(sqlstate)
+
+
+def _is_in(states: Collection[str], sqlstate: str) -> bool:
+    return sqlstate in states or sqlstate[:2] in states
 
 
 def first_line(error: psycopg.Error) -> str:

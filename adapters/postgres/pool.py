@@ -16,6 +16,7 @@ from adapters.postgres.failures import (
     UNPREPARED,
     Health,
     OutcomeUnknown,
+    StatementRefused,
     classify,
     first_line,
     is_rolled_back,
@@ -63,6 +64,8 @@ class Pool:
         """Statements that wait for a connection."""
         self.in_use = 0
         """Connections that execute a statement."""
+        self.in_cluster = False
+        """Other nodes than the one connected to execute the statements, and may commit what is reported as failed."""
 
     async def run(self, query: bytes, values: Sequence[str], deadline: float) -> Rows:
         """The rows of one statement, committed, before the deadline. Its parameters are `$1`, `$2`, ...
@@ -89,9 +92,10 @@ class Pool:
                     if prepare and failure.sqlstate in UNPREPARED:
                         prepare = self._unprepared(failure.sqlstate, connection)
                         continue
-                    cancelled = failure.sqlstate == QUERY_CANCELED and connection.expired
-                    if not (cancelled or is_rolled_back(failure.sqlstate)) or _time() >= deadline:
-                        raise self._failure(failure.sqlstate) from None
+                    cancelled = failure.sqlstate == QUERY_CANCELED and connection.expired and not self.in_cluster
+                    rolled_back = cancelled or is_rolled_back(failure.sqlstate, in_cluster=self.in_cluster)
+                    if not rolled_back or _time() >= deadline:
+                        raise self._failure(failure.sqlstate, connection) from None
                 else:
                     self._health.succeeded()
                     return rows
@@ -188,8 +192,10 @@ class Pool:
             _log.warning("prepared statements switched off", cause=f"SQLSTATE {sqlstate}")
         return False
 
-    def _failure(self, sqlstate: str | None) -> Exception:
-        failure = classify(sqlstate)
+    def _failure(self, sqlstate: str | None, connection: Connection) -> Exception:
+        failure = classify(sqlstate, in_cluster=self.in_cluster)
+        if self.in_cluster and isinstance(failure, StatementRefused):
+            connection.close()  # Citus would no longer execute functions on the shards' nodes in this session
         if isinstance(failure, (OutcomeUnknown, StorageUnavailable)):
             self._health.failed(f"SQLSTATE {sqlstate}" if sqlstate else "connection lost")
         return failure

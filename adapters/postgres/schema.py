@@ -4,13 +4,14 @@ Alembic is imported where it is used, because `todo serve` does not need it.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from adapters.postgres import access, inspection, policies
+from adapters.postgres import access, citus, inspection, policies
+from adapters.postgres.engines import refuse_unsupported
 from adapters.postgres.failures import first_line
 from adapters.postgres.inspection import UnsuitableDatabase
 from adapters.postgres.url import CONNECT_SECONDS, direct
@@ -30,12 +31,17 @@ class NotPermitted(Exception):
     """The role in the database URL lacks a privilege. The message is one line, PostgreSQL's or ours."""
 
 
-def migrate(conninfo: str, serving_role: str | None = None, *, by_owner: bool | None = None) -> None:
+def migrate(
+    conninfo: str, serving_role: str | None = None, *, by_owner: bool | None = None, distributed: bool | None = None
+) -> None:
     """Upgrades the schema to this code's revision. A newer schema is left alone. Safe to run concurrently.
 
     In the same transaction, gives the serving roles, and this one with them, what serving needs (`policies.admit`).
-    Raises StorageUnavailable, NotPermitted, UnsuitableDatabase and access.CannotServe.
+    `distributed`: then distributes the tables by Citus; None: if the database has it. Raises StorageUnavailable,
+    NotPermitted, UnsuitableDatabase and access.CannotServe.
     """
+    with _connection(conninfo) as connection:
+        citus.refuse_worker(connection)
     before = revision(conninfo)
     if before is not None and before < access.CLOSED_AT:
         with _connection(conninfo) as connection:
@@ -55,6 +61,23 @@ def migrate(conninfo: str, serving_role: str | None = None, *, by_owner: bool | 
     elif serving_role is not None:
         with _connection(conninfo) as connection, connection.transaction():
             policies.admit(connection, serving_role, by_owner=by_owner)
+    with _connection(conninfo) as connection:
+        if citus.is_installed(connection) if distributed is None else distributed:
+            citus.distribute(connection)
+
+
+def is_distributed(conninfo: str) -> bool:
+    """Whether the tables are distributed by Citus. Raises StorageUnavailable."""
+    with _connection(conninfo) as connection:
+        return citus.is_distributed(connection)
+
+
+def cluster(conninfo: str) -> tuple[Sequence[citus.Node], Sequence[str]]:
+    """The nodes of a distributed database, and the names of statements that touch more than one shard. Raises
+    StorageUnavailable."""
+    with _connection(conninfo) as connection:
+        plans = citus.plans(connection)
+        return citus.nodes(connection), [name for name, plan in plans if not citus.touches_one_shard(plan)]
 
 
 def wait_until_available(conninfo: str, seconds: float) -> None:
@@ -77,6 +100,8 @@ def revision(conninfo: str) -> str | None:
     with _connection(conninfo) as connection:
         if access.is_hidden(connection):
             raise NotPermitted(HIDDEN)
+        if citus.is_worker(connection):
+            return citus.revision_at_coordinator(connection)
         return inspection.revision(connection)
 
 
@@ -137,6 +162,7 @@ def _connection(conninfo: str) -> Iterator[psycopg.Connection]:
         ) as connection,
     ):
         inspection.require_utf8(connection)
+        refuse_unsupported(connection)
         yield connection
 
 

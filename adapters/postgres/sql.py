@@ -1,8 +1,10 @@
 """What a statement is: SQL that serves a batch of calls, with its parameters and limits, as data."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
+from typing import Any
 
 OWNERS = "{owners}"
 """In a statement's SQL, the first condition of the outermost query, which is always true. Under row-level security it
@@ -14,6 +16,14 @@ such conditions, the first is evaluated first."""
 
 CALLS = "{calls}"
 """In a statement's SQL, the table `call`: one row per call, with a column for each parameter and the ordinal `n`."""
+
+_IN_SHARD = re.compile(r" *\{AND (\w+) in shard\}")
+
+
+def in_shard(table: str) -> str:
+    """In a statement's SQL, the place of a redundant condition: the table's rows belong to the owners of the batch. A
+    database with shards needs it to see that one shard is enough; otherwise it would only take time."""
+    return f"{{AND {table} in shard}}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,27 +50,45 @@ class Statement:
 
     @cached_property
     def query(self) -> bytes:
-        """As the driver sends it."""
-        return self._query("true")
+        """As the driver sends it to a database without shards."""
+        return self._query("true", "")
 
     @cached_property
     def guarded_query(self) -> bytes:
         """As the driver sends it where row-level security admits rows by their owners. The first parameter is the
         owner."""
-        return self._query(_ADMIT_OWNERS)
+        return self._query(_ADMIT_OWNERS, "")
 
-    def _query(self, owners: str) -> bytes:
+    @cached_property
+    def query_of_shard(self) -> bytes:
+        """As the driver sends it to a database with shards, for calls of owners in one of them."""
+        return self._query("true", r" AND \1.user_id = ANY ($1::varchar[])")
+
+    def _query(self, owners: str, in_shard: str) -> bytes:
         """The sub-select hides the length of the batch from PostgreSQL's planner. Otherwise a short batch looks so
         cheap that it is planned anew each time, which takes longer than executing it."""
-        first, *others = (f"${number}::{type_}[]" for number, type_ in enumerate(self.parameters.values(), 1))
+        first, *others = self.arguments
         arrays = ", ".join([f"(SELECT {first})", *others])
         columns = ", ".join([*self.parameters, "n"])
         calls = f"unnest({arrays}) WITH ORDINALITY AS call ({columns})"
-        return self.sql.replace(CALLS, calls).replace(OWNERS, owners).encode()
+        return _IN_SHARD.sub(in_shard, self.sql.replace(CALLS, calls).replace(OWNERS, owners)).encode()
+
+    @property
+    def arguments(self) -> list[str]:
+        """One parameter of the query per parameter of a call, the owner's first: an array with an element per call."""
+        return [f"${number}::{type_}[]" for number, type_ in enumerate(self.parameters.values(), 1)]
 
     def arrays(self, calls: Sequence[Sequence[object]]) -> list[str]:
         """One array literal per parameter, with one element per call."""
         return [array_literal(values) for _, values in zip(self.parameters, zip(*calls, strict=True), strict=True)]
+
+
+def rows_by_call(rows: Iterable[tuple[Any, ...]], calls: int) -> Sequence[Sequence[tuple[Any, ...]]]:
+    """The rows of each call, without `n`."""
+    found: list[list[tuple[Any, ...]]] = [[] for _ in range(calls)]
+    for row in rows:
+        found[row[0] - 1].append(row[1:])
+    return found
 
 
 def array_literal(values: Iterable[object]) -> str:

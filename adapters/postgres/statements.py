@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
-from adapters.postgres.sql import CALLS, OWNERS, Statement
+from adapters.postgres.sql import CALLS, OWNERS, Statement, in_shard
 from domain.listing import Sort
 from domain.task import Task
 from domain.values import IdempotencyKey
@@ -23,7 +23,7 @@ GET = Statement(
     "get",
     f"""
     SELECT call.n, {_TASK}
-    FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id)
+    FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id) {in_shard("tasks")}
     WHERE {OWNERS}
     """,
     {"owner": "varchar", "id": "bigint"},
@@ -48,7 +48,9 @@ COUNT = Statement(
     "count",
     f"""
     SELECT call.n, (
-        SELECT count(*) FROM (SELECT FROM tasks WHERE tasks.user_id = call.owner LIMIT call.most) AS counted
+        SELECT count(*) FROM (
+            SELECT FROM tasks WHERE tasks.user_id = call.owner {in_shard("tasks")} LIMIT call.most
+        ) AS counted
     )
     FROM {CALLS} WHERE {OWNERS}
     """,
@@ -57,7 +59,7 @@ COUNT = Statement(
 )
 """How many tasks the owner has, up to `most`. Reads the index, so its price grows with `most`."""
 
-_EXPIRED = f"interval '{IdempotencyKey.LIFETIME.total_seconds():.0f} seconds'"
+LIFETIME = f"interval '{IdempotencyKey.LIFETIME.total_seconds():.0f} seconds'"
 
 ADD_ONCE = Statement(
     "add_once",
@@ -69,7 +71,7 @@ ADD_ONCE = Statement(
         SELECT owner, key, digest, nextval('tasks_id_seq'), at FROM call ORDER BY owner, key
         ON CONFLICT (user_id, key) DO UPDATE
             SET digest = excluded.digest, task_id = excluded.task_id, created_at = excluded.created_at
-            WHERE known.created_at <= excluded.created_at - {_EXPIRED}
+            WHERE known.created_at <= excluded.created_at - {LIFETIME}
         RETURNING user_id, key, task_id
     ), stored AS (
         INSERT INTO tasks (user_id, id, {_FIELDS}, created_at, updated_at) OVERRIDING SYSTEM VALUE
@@ -78,7 +80,7 @@ ADD_ONCE = Statement(
     ), expired AS (
         DELETE FROM task_creations WHERE (user_id, key) IN (
             SELECT user_id, key FROM task_creations AS old
-            WHERE created_at <= (SELECT min(at) FROM call) - {_EXPIRED}
+            WHERE created_at <= (SELECT min(at) FROM call) - {LIFETIME}
                 AND NOT EXISTS (SELECT FROM call WHERE (call.owner, call.key) = (old.user_id, old.key))
             ORDER BY created_at LIMIT 100 FOR UPDATE SKIP LOCKED
         )
@@ -96,7 +98,7 @@ RECALL = Statement(
     "recall",
     f"""
     SELECT call.n, known.digest, known.task_id, known.created_at
-    FROM {CALLS} JOIN task_creations AS known ON (known.user_id, known.key) = (call.owner, call.key)
+    FROM {CALLS} JOIN task_creations AS known ON (known.user_id, known.key) = (call.owner, call.key) {in_shard("known")}
     WHERE {OWNERS}
     """,
     {"owner": "varchar", "key": "varchar"},
@@ -122,7 +124,7 @@ def _list(sort: Sort, *, descending: bool, searching: bool, ids: bool) -> Statem
     page = f"""(
         SELECT * FROM tasks
         WHERE tasks.user_id = call.owner AND (call.completed IS NULL OR tasks.completed = call.completed)
-            {search} AND {after}
+            {search} AND {after} {in_shard("tasks")}
         ORDER BY tasks.user_id {direction}, {order("tasks")} LIMIT call.size
     ) AS page"""
     last = f"(array_agg(page.{key.split()[0]} ORDER BY {order('page', back)}))[1]" if key else "NULL"
@@ -178,7 +180,7 @@ SOME = Statement(
     f"""
     SELECT call.n, {_TASK}
     FROM {CALLS} CROSS JOIN LATERAL unnest(call.ids::bigint[]) WITH ORDINALITY AS wanted (id, place)
-        JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, wanted.id)
+        JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, wanted.id) {in_shard("tasks")}
     WHERE {OWNERS}
     ORDER BY call.n, wanted.place
     """,
@@ -194,12 +196,13 @@ SAVE = Statement(
     f"""
     WITH expected AS (
         SELECT call.* FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id)
-        WHERE tasks.updated_at = call.version
+        WHERE tasks.updated_at = call.version {in_shard("tasks")}
         FOR UPDATE OF tasks SKIP LOCKED
     )
     UPDATE tasks SET updated_at = expected.updated_at, {_ASSIGNMENTS}
     FROM expected
     WHERE {OWNERS} AND (tasks.user_id, tasks.id, tasks.updated_at) = (expected.owner, expected.id, expected.version)
+        {in_shard("tasks")}
     RETURNING expected.n
     """,
     {"owner": "varchar", "id": "bigint", "version": "timestamptz", "updated_at": "timestamptz", **FIELDS},
@@ -214,10 +217,11 @@ REMOVE = Statement(
     f"""
     WITH expected AS (
         SELECT call.* FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id)
-        WHERE tasks.updated_at = coalesce(call.version, tasks.updated_at)
+        WHERE tasks.updated_at = coalesce(call.version, tasks.updated_at) {in_shard("tasks")}
         FOR UPDATE OF tasks SKIP LOCKED
     )
     DELETE FROM tasks USING expected WHERE {OWNERS} AND (tasks.user_id, tasks.id) = (expected.owner, expected.id)
+        {in_shard("tasks")}
     RETURNING expected.n
     """,
     {"owner": "varchar", "id": "bigint", "version": "timestamptz"},
@@ -231,10 +235,12 @@ REMOVE_OLDEST = Statement(
         SELECT call.n, page.user_id, page.id
         FROM {CALLS} CROSS JOIN LATERAL (
             SELECT tasks.user_id, tasks.id FROM tasks WHERE tasks.user_id = call.owner AND tasks.id <= call.up_to
+                {in_shard("tasks")}
             ORDER BY tasks.user_id, tasks.id LIMIT call.size FOR UPDATE SKIP LOCKED
         ) AS page
     )
     DELETE FROM tasks USING oldest WHERE {OWNERS} AND (tasks.user_id, tasks.id) = (oldest.user_id, oldest.id)
+        {in_shard("tasks")}
     RETURNING oldest.n
     """,
     {"owner": "varchar", "up_to": "bigint", "size": "bigint"},
@@ -254,15 +260,15 @@ REMOVE_ALL = Statement(
         FROM call CROSS JOIN LATERAL jsonb_array_elements(call.versions::jsonb) AS version
     ), found AS (
         SELECT tasks.id FROM expected JOIN tasks ON (tasks.user_id, tasks.id) = (expected.owner, expected.id)
-        WHERE tasks.updated_at = expected.updated_at
+        WHERE tasks.updated_at = expected.updated_at {in_shard("tasks")}
         FOR UPDATE OF tasks SKIP LOCKED
     ), counts AS (
         SELECT (SELECT count(*) FROM expected) AS expected, (SELECT count(*) FROM found) AS found,
-            (SELECT count(*) FROM call JOIN tasks ON tasks.user_id = call.owner) AS stored
+            (SELECT count(*) FROM call JOIN tasks ON tasks.user_id = call.owner {in_shard("tasks")}) AS stored
     )
     DELETE FROM tasks USING expected, counts
     WHERE {OWNERS} AND (tasks.user_id, tasks.id) = (expected.owner, expected.id)
-        AND counts.found = counts.expected AND counts.stored = counts.expected
+        AND counts.found = counts.expected AND counts.stored = counts.expected {in_shard("tasks")}
     RETURNING expected.n
     """,
     {"owner": "varchar", "versions": "varchar"},

@@ -5,7 +5,7 @@ import re
 from psycopg import sql
 
 from adapters.postgres.database import Database
-from adapters.postgres.sql import CALLS, OWNERS, Statement
+from adapters.postgres.sql import CALLS, OWNERS, Statement, in_shard
 from adapters.postgres.timeouts import Timeouts
 from application.user_records import Count, NoSuchTable, UsedKey, UserRecords
 from domain.values import UserId
@@ -16,8 +16,11 @@ PATIENT = Timeouts(call=3600, attempt=3600)
 COUNT = Statement(
     "count_records",
     f"""
-    SELECT n, (SELECT count(*) FROM tasks WHERE tasks.user_id = call.owner),
-        (SELECT count(*) FROM task_creations WHERE task_creations.user_id = call.owner)
+    SELECT n, (SELECT count(*) FROM tasks WHERE tasks.user_id = call.owner {in_shard("tasks")}),
+        (
+            SELECT count(*) FROM task_creations
+            WHERE task_creations.user_id = call.owner {in_shard("task_creations")}
+        )
     FROM {CALLS} WHERE {OWNERS}
     """,
     {"owner": "varchar"},
@@ -28,7 +31,7 @@ KEYS = Statement(
     "keys",
     f"""
     SELECT call.n, known.key, known.task_id, known.created_at
-    FROM {CALLS} JOIN task_creations AS known ON known.user_id = call.owner
+    FROM {CALLS} JOIN task_creations AS known ON known.user_id = call.owner {in_shard("known")}
     WHERE {OWNERS} ORDER BY known.key
     """,
     {"owner": "varchar"},
@@ -43,19 +46,21 @@ ERASE_SOME = Statement(
         SELECT * FROM {CALLS}
     ), some_tasks AS (
         SELECT stored.user_id, stored.id FROM call CROSS JOIN LATERAL (
-            SELECT user_id, id FROM tasks WHERE tasks.user_id = call.owner ORDER BY user_id, id LIMIT call.size
+            SELECT user_id, id FROM tasks WHERE tasks.user_id = call.owner {in_shard("tasks")}
+            ORDER BY user_id, id LIMIT call.size
         ) AS stored
     ), erased_tasks AS (
         DELETE FROM tasks USING some_tasks WHERE (tasks.user_id, tasks.id) = (some_tasks.user_id, some_tasks.id)
+            {in_shard("tasks")}
         RETURNING 1
     ), some_keys AS (
         SELECT stored.user_id, stored.key FROM call CROSS JOIN LATERAL (
             SELECT user_id, key FROM task_creations AS known WHERE known.user_id = call.owner
-            ORDER BY user_id, key LIMIT call.size
+            {in_shard("known")} ORDER BY user_id, key LIMIT call.size
         ) AS stored
     ), erased_keys AS (
         DELETE FROM task_creations AS known USING some_keys
-        WHERE (known.user_id, known.key) = (some_keys.user_id, some_keys.key)
+        WHERE (known.user_id, known.key) = (some_keys.user_id, some_keys.key) {in_shard("known")}
         RETURNING 1
     )
     SELECT n, (SELECT count(*) FROM erased_tasks), (SELECT count(*) FROM erased_keys) FROM call WHERE {OWNERS}

@@ -67,6 +67,8 @@ def _database(configured: Settings, effective: Settings) -> Iterator[Check]:
         if not schema.needs_migration(revision):
             yield _access(effective)
             yield _writes(effective)
+            if schema.is_distributed(effective.conninfo):
+                yield from _cluster(effective)
     except StorageUnavailable as failure:
         yield Check(check, False, f"cannot connect: {failure}")
     except schema.NotPermitted as failure:
@@ -114,6 +116,20 @@ def _named(kind: str, roles: Sequence[str]) -> str:
 def _writes(effective: Settings) -> Check:
     obstacle = schema.obstacle_to_writes(effective.conninfo)
     return Check("writes", obstacle is None, obstacle or "tasks can be read and written")
+
+
+def _cluster(effective: Settings) -> Iterator[Check]:
+    nodes, scattered = schema.cluster(effective.conninfo)
+    shards = [f"{node.shards} shards ({node.megabytes} MB) on {node.name}" for node in nodes if node.reachable]
+    unreachable = [f"cannot reach {node.name}" for node in nodes if not node.reachable]
+    yield Check("citus", not unreachable, ", ".join([*unreachable, *shards]))
+    counts = [node.shards for node in nodes]
+    if max(counts) - min(counts) > 1:
+        yield Check("balance", False, "run SELECT citus_rebalance_start(); it moves shards while requests are served")
+    if scattered:
+        yield Check("routing", False, f"touch several shards: {', '.join(scattered)}; run `todo migrate`")
+    else:
+        yield Check("routing", True, "each statement touches one shard")
 
 
 def _state(revision: str | None) -> str:

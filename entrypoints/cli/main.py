@@ -83,12 +83,15 @@ def migrate(
         schema.wait_until_available(effective.conninfo, wait)
         before = schema.revision(effective.conninfo)
         by_owner = effective.database_row_security if serving_role else None
-        schema.migrate(effective.conninfo, serving_role, by_owner=by_owner)
+        schema.migrate(effective.conninfo, serving_role, by_owner=by_owner, distributed=effective.database_citus)
         after = schema.revision(effective.conninfo)
+        distributed = schema.is_distributed(effective.conninfo)
     if before == after:
         typer.echo(f"The schema is up to date, at revision {after}.")
     else:
         typer.echo(f"Migrated the schema from {before or 'an empty database'} to revision {after}.")
+    if distributed:
+        typer.echo("The tables are distributed by Citus.")
     if serving_role is not None:
         rows = "tasks of the owners that a statement carries" if by_owner else "tasks"
         typer.echo(f"{serving_role} may serve: it reads and changes {rows}, and nothing else.")

@@ -60,7 +60,7 @@ def serve(host: str, port: int, *, workers: int, reload: bool, private: bool) ->
         _metrics(configured) as exporter,
         zero_config.with_database(configured) as effective,
     ):
-        _check_schema(configured, effective)
+        effective = _check_schema(configured, effective)
         config = _config(effective, exporter, workers=workers, reload=reload)
         _run(config, listener, on_listening=partial(_greet, configured, effective, listener, exporter))
 
@@ -107,21 +107,32 @@ def _metrics(configured: Settings) -> Iterator["Exporter | None"]:
         yield exporter
 
 
-def _check_schema(configured: Settings, effective: Settings) -> None:
-    """Migrates the private database, never a configured one. Does not wait for a database that is down."""
+def _check_schema(configured: Settings, effective: Settings) -> Settings:
+    """Migrates the private database, never a configured one. Does not wait for a database that is down.
+
+    Returns the settings with what was found: whether the tables are distributed.
+    """
     try:
         outdated = schema.needs_migration(schema.revision(effective.conninfo))
+        distributed = schema.is_distributed(effective.conninfo)
         hidden = not outdated and not effective.database_row_security and schema.is_by_owner(effective.conninfo)
     except StorageUnavailable as failure:
         typer.echo(f"Cannot connect to the database at DATABASE_URL: {failure}", err=True)
         typer.echo("Serving anyway: GET /readyz responds with 503 until the database can be used.", err=True)
-        return
+        return effective
     if hidden:
         raise NotMigrated("Row-level security admits tasks by their owner: set DATABASE_ROW_SECURITY=true.")
+    if configured.database_citus is False and distributed:
+        raise NotMigrated("DATABASE_CITUS is false, but the tables are distributed by Citus.")
+    if configured.database_citus and not distributed:
+        raise NotMigrated("DATABASE_CITUS is true, but the tables are not distributed: run `todo migrate` first.")
+    if distributed and effective.database_row_security:
+        raise NotMigrated("DATABASE_ROW_SECURITY cannot be used where the tables are distributed by Citus.")
     if outdated and configured.database_url is not None:
         raise NotMigrated("The database schema is out of date: run `todo migrate` first.")
     if outdated:
         schema.migrate(effective.conninfo)
+    return effective.model_copy(update={"database_citus": distributed})
 
 
 def _config(effective: Settings, exporter: "Exporter | None", *, workers: int, reload: bool) -> ServerConfig:

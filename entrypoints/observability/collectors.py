@@ -5,7 +5,7 @@ import json
 import operator
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import accumulate
 from pathlib import Path
@@ -18,6 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from adapters.better_auth.identity import BetterAuthIdentityProvider
 from adapters.better_auth.jwks import JwksClient
 from adapters.postgres.batching import Batcher
+from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from entrypoints.container import Container
 from entrypoints.observability.request_metrics import BUCKETS, Durations, RequestCounts
@@ -60,7 +61,7 @@ def families(container: Container, counts: RequestCounts) -> Iterator[Metric]:
     """All metrics of this process, read from the objects that keep them."""
     yield from _requests(counts)
     yield from _identity(container.identity(), container.jwks())
-    yield from _batches(container.database().batchers)
+    yield from _batches(container.database())
     yield from _database(container.pool())
     yield from _process()
 
@@ -103,16 +104,19 @@ def _identity(identity: BetterAuthIdentityProvider, jwks: JwksClient | None) -> 
         yield GaugeMetricFamily("todo_jwks_age_seconds", "Time since the JWKS was last fetched.", jwks.age)
 
 
-def _batches(batchers: Mapping[str, Batcher]) -> Iterator[Metric]:
+def _batches(database: Database) -> Iterator[Metric]:
     statements = CounterMetricFamily("todo_batch_statements", "Statements sent, one per batch.", labels=["kind"])
     calls = CounterMetricFamily("todo_batch_calls", "Calls sent in those statements.", labels=["kind"])
     waiting = GaugeMetricFamily("todo_batch_waiting", "Calls waiting for the next batch.", labels=["kind"])
     refused = CounterMetricFamily("todo_batch_refused", "Calls refused because the queue was full.", labels=["kind"])
-    for kind, batcher in batchers.items():
-        statements.add_metric([kind], batcher.statements_sent)
-        calls.add_metric([kind], batcher.calls_sent)
-        waiting.add_metric([kind], batcher.waiting)
-        refused.add_metric([kind], batcher.refused)
+    by_kind: defaultdict[str, list[Batcher]] = defaultdict(list)
+    for kind, batcher in (*database.batchers.items(), *database.batchers_of_shards):
+        by_kind[kind].append(batcher)
+    for kind, batchers in by_kind.items():
+        statements.add_metric([kind], sum(batcher.statements_sent for batcher in batchers))
+        calls.add_metric([kind], sum(batcher.calls_sent for batcher in batchers))
+        waiting.add_metric([kind], sum(batcher.waiting for batcher in batchers))
+        refused.add_metric([kind], sum(batcher.refused for batcher in batchers))
     yield from (statements, calls, waiting, refused)
 
 

@@ -97,7 +97,7 @@ class SimulatedPool:
         takes = self._chance.choice([0.0, 0.001, 0.004, 0.02, 1.0, 9.0])
         await asyncio.sleep(max(0.0, min(takes, deadline - loop.time())))
         if any(bad for *_, bad in calls):
-            raise StatementRefused
+            raise StatementRefused("22021")
         fate = self._chance.random()
         if fate < 0.1 or loop.time() >= deadline:
             raise StorageUnavailable

@@ -42,6 +42,7 @@ def outcome(task: Task) -> tuple[object, ...]:
 class BothRepositories(RuleBasedStateMachine):
     conninfo: str
     batching: bool
+    sharded = False
     stored = Bundle("stored")
 
     def __init__(self) -> None:
@@ -49,7 +50,8 @@ class BothRepositories(RuleBasedStateMachine):
         self.loop = asyncio.Runner()
         self.memory = InMemoryTaskRepository()
         self.pool = Pool(self.conninfo, connections=2, prepare=None)
-        self.postgres = PostgresTaskRepository(Database(self.pool, batching=self.batching), extras=True)
+        database = Database(self.pool, batching=self.batching, sharded=self.sharded)
+        self.postgres = PostgresTaskRepository(database, extras=True)
         self.owners: set[UserId] = set()
         self.at = datetime.min.replace(tzinfo=UTC)
 

@@ -1,0 +1,1 @@
+"""Calls are sent to the shards of their owners: on simulated shards, and on a real Citus cluster."""
