@@ -5,6 +5,8 @@ import re
 from psycopg import sql
 
 from adapters.postgres.database import Database
+from adapters.postgres.failures import StatementRefused
+from adapters.postgres.sharded import MISPLACED
 from adapters.postgres.sql import CALLS, OWNERS, Statement, in_shard
 from adapters.postgres.timeouts import Timeouts
 from application.user_records import Count, NoSuchTable, UsedKey, UserRecords
@@ -104,7 +106,14 @@ class PostgresUserRecords(UserRecords):
     async def absent_from(self, table: str) -> tuple[int, list[str]]:
         found, column = await self._find(table)
         statement = _absent_from(found, column)
-        [[total, absent]] = await self._database.ask(statement, "", deadline=self._database.deadline())
+        try:
+            [[total, absent]] = await self._database.ask(statement, "", deadline=self._database.deadline())
+        except StatementRefused as refusal:
+            if refusal.sqlstate != MISPLACED:
+                raise
+            raise NoSuchTable(
+                f"Users cannot be compared with {table} where tasks are distributed by Citus: erase them one by one."
+            ) from None
         return total, absent or []
 
     async def _find(self, table: str) -> tuple[str, str]:
