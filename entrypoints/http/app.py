@@ -21,6 +21,7 @@ from entrypoints.http.middleware.authentication import Authentication
 from entrypoints.http.middleware.body_limit import BodyLimit
 from entrypoints.http.middleware.cors import Cors
 from entrypoints.http.middleware.errors import Errors
+from entrypoints.http.middleware.fair_share import FairShare
 from entrypoints.http.middleware.head import Head
 from entrypoints.http.middleware.request_log import RequestLog
 from entrypoints.observability.request_metrics import RequestCounts
@@ -65,6 +66,7 @@ def create(
             Middleware(Cors, origins=settings.origins),
             Middleware(Errors),
             Middleware(Authentication, identity=container.identity()),
+            Middleware(FairShare),
             Middleware(BodyLimit),
             Middleware(Head),
             *([Middleware(Express)] if express else []),

@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 import structlog
 from uvicorn.server import ServerState
 
+from entrypoints.server.starts import Starts
+
 MAX_REFUSED = 32  # refused connections that are open at a time, so that their clients can read why
 MAX_UNREAD = 32 * 1024 * 1024  # bytes of responses that clients have not read, in all; a page of tasks has 4 MB at most
 
@@ -38,6 +40,7 @@ class Connections:
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.limits = limits
+        self.starts = Starts()
         self.on_connection: Callable[[], None] | None = None
         """Called for every connection, admitted or not."""
         self._admitted: dict[Any, str] = {}

@@ -2,6 +2,7 @@
 shutdown in two phases."""
 
 import asyncio
+from functools import partial
 from secrets import token_hex
 from typing import Any, cast
 
@@ -131,7 +132,7 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._connections.busy(self)
-        super()._start_asgi_task(cycle, app)
+        self._connections.starts.begin(partial(super()._start_asgi_task, cycle, app))
 
     # Responses
 

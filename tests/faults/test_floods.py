@@ -36,9 +36,9 @@ CREATE = {"line": "POST /api/tasks", "body": '{"title": "again"}'}
 FLOODS = {
     "sorted pages": request("GET /api/tasks?sort=title&limit=1"),
     "sorted lists": request("GET /api/tasks?sort=title"),
-    "searches": request("GET /api/tasks?limit=1&q=" + "aA" * 60 + "b"),
+    "searches": request("GET /api/tasks?limit=1&search=" + "aA" * 60 + "b"),
     "creations": request(**CREATE),
-    "one idempotency key": request("POST /api/tasks", "Idempotency-Key: the same", body=CREATE["body"]),
+    "one idempotency key": request("POST /api/tasks", "Idempotency-Key: the-same", body=CREATE["body"]),
     "a broken token": request("GET /api/tasks", token=TOKEN[:-8] + "AAAAAAAA"),
 }
 
