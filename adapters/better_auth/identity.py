@@ -214,7 +214,8 @@ class _RememberedTokens:
             self._refusals.pop(token, None)
             if len(self._refusals) >= MAX_REFUSED:
                 del self._refusals[next(iter(self._refusals))]
-            self._refusals[token] = (refusal.with_traceback(None), self._now())
+            # A copy that is never raised: one that was keeps the frames of its request alive.
+            self._refusals[token] = (type(refusal)(*refusal.args), self._now())
 
     def _clear_if_changed(self, key_version: int) -> None:
         if key_version != self._key_version:

@@ -68,6 +68,8 @@ class LibpqConnection(Connection):
         try:
             result = await self._waiter
         except asyncio.CancelledError:
+            if self._waiter is None:  # the response has arrived, or the connection is closed
+                raise
             self._expire()
             self._waiter = self._loop.create_future()
             await self._waiter  # until the server confirms, or the socket is shut down

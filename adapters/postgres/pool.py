@@ -155,8 +155,9 @@ class Pool:
             connection.close()
 
     async def _connect(self, deadline: float) -> Connection:
-        """A new connection. Where the server refuses, connecting is retried with jitter, for all callers until the same
-        moment: a call that comes later fails at once."""
+        """A new connection, or one that becomes free meanwhile. Where the server refuses, connecting is retried with
+        jitter: until the deadline while others are in use, else for all callers until the same moment, so that a call
+        that comes later fails at once."""
         self.waiting += 1
         try:
             while True:
@@ -167,9 +168,12 @@ class Pool:
                     self._health.failed(self.refusal or "no connection in time")
                     raise StorageUnavailable from None
                 except psycopg.Error as error:
+                    if idle := self._idle_connection():  # the server may allow no more than those that are open
+                        return idle
                     self._refused_since = self._refused_since or _time()
                     self.refusal = first_line(error)
-                    if _time() >= min(self._refused_since + self.timeouts.connect, deadline):
+                    until = deadline if self.in_use else self._refused_since + self.timeouts.connect
+                    if _time() >= min(until, deadline):
                         self._health.failed(self.refusal)
                         raise StorageUnavailable from None
                 else:

@@ -3,7 +3,8 @@
 import asyncio
 import random
 from array import array
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
 from hashlib import blake2b
@@ -37,7 +38,7 @@ from adapters.postgres.statements import (
     with_extras,
 )
 from application.ports import TaskRepository
-from domain.errors import KeyReused, ListChanged, QuotaExceeded, StorageUnavailable, TaskNotFound
+from domain.errors import KeyReused, ListChanged, QuotaExceeded, StorageUnavailable, TaskNotFound, TooManyRequests
 from domain.extras import Extras
 from domain.listing import ALL, Position, Selection, Sort
 from domain.task import Draft, ExpectedVersions, Task
@@ -213,6 +214,11 @@ class PostgresTaskRepository(TaskRepository):
             return bool(await self._ask(SAVE, *arguments, deadline=deadline))
         except OutcomeUnknown:
             pass
+        with _possibly_executed():
+            return await self._saved(task, changed, arguments, deadline)
+
+    async def _saved(self, task: Task, changed: Task, arguments: Sequence[Any], deadline: float) -> bool:
+        """Whether the change is stored, after an attempt whose outcome is unknown."""
         if await self._ask(SAVE_AGAIN, *arguments, deadline=deadline):
             return True
         if await self._get(task.user_id, task.id, deadline) != changed:
@@ -264,6 +270,15 @@ def _digest(draft: Draft) -> str:
     values = [getattr(draft, name) for name in _FIELDS_OF_FIRST_RELEASE]
     values += [[field.name, value] for field in added if (value := getattr(draft, field.name)) != field.default]
     return blake2b(orjson.dumps(values), digest_size=16).hexdigest()
+
+
+@contextmanager
+def _possibly_executed() -> Iterator[None]:
+    """TooManyRequests promises that nothing has happened, which nobody knows any more."""
+    try:
+        yield
+    except TooManyRequests:
+        raise StorageUnavailable from None
 
 
 async def _back_off(delay: float) -> float:

@@ -200,7 +200,7 @@ def _message(failure: Exception) -> str | None:
     from domain.errors import InvalidValue, StorageUnavailable
     from entrypoints.cli.local_postgres import CannotStart
     from entrypoints.cli.serve import CannotListen, NotMigrated
-    from entrypoints.cli.users import NothingErased
+    from entrypoints.cli.users import NothingErased, UnknownIssuer
     from entrypoints.cli.zero_config import NoDatabase, NotOurs
     from entrypoints.settings import InvalidSettings
 
@@ -211,7 +211,7 @@ def _message(failure: Exception) -> str | None:
             return str(failure)
         case InvalidEnvironment():
             return f"Invalid environment variables: {failure}"
-        case NoSuchTable() | NothingErased():
+        case NoSuchTable() | NothingErased() | UnknownIssuer():
             return str(failure)
         case InvalidValue():
             return f"{failure.field} {failure}"

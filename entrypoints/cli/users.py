@@ -19,6 +19,10 @@ Issuer = Annotated[
 ]
 
 
+class UnknownIssuer(Exception):
+    """The message says what to do."""
+
+
 class NothingErased(Exception):
     """The message says why, and what to do instead."""
 
@@ -59,7 +63,7 @@ async def _erase(user: str | None, issuer: str | None, table: str, *, dry_run: b
         if user is None:
             users = await _absent(records, table)
         else:
-            users = [_user_id(user, issuer)]
+            users = [_user_id(user, issuer, container)]
         counts = [await records.count(each) for each in users]
         tasks, keys = sum(count.tasks for count in counts), sum(count.keys for count in counts)
         found = f"{_number(len(users), 'user')} with {_number(tasks, 'task')} and {_number(keys, 'idempotency key')}"
@@ -103,8 +107,8 @@ async def _export(user: str, issuer: str | None) -> None:
 
     from entrypoints.http.representation import task_json
 
-    who = _user_id(user, issuer)
     async with _container() as container:
+        who = _user_id(user, issuer, container)
         async for chunk in container.todo_list(owner=who).list():
             for task in chunk:
                 _print_line(b'{"type":"task",' + task_json(task)[1:])
@@ -117,11 +121,17 @@ def _print_line(line: bytes) -> None:
     sys.stdout.buffer.write(line + b"\n")
 
 
-def _user_id(user: str, issuer: str | None) -> "UserId":
+def _user_id(user: str, issuer: str | None, container: "Container") -> "UserId":
+    """Users of the primary issuer are stored by their ID alone. Raises UnknownIssuer."""
     from domain.values import UserId
     from entrypoints.setting_types import origin
 
-    return UserId(user, origin(issuer) if issuer else None)
+    if issuer is None:
+        return UserId(user)
+    issuers, named = [origin(url) for url in container.settings().issuer_urls], origin(issuer)
+    if named not in issuers:
+        raise UnknownIssuer(f"{named} is no issuer in BETTER_AUTH_URL: add it there to reach its users.")
+    return UserId(user, None if named == issuers[0] else named)
 
 
 @asynccontextmanager

@@ -70,7 +70,7 @@ async def _if_match(
     field = "*" if tags is None else ", ".join(tags)
     if field.strip() == "*":
         return None
-    return re.findall(rf"(?<!W/){_OPAQUE}", _checked("If-Match", field))
+    return [tag for tag in re.findall(_TAG, _checked("If-Match", field)) if not tag.startswith("W/")]
 
 
 IfMatch = Annotated[Container[str] | None, Depends(_if_match)]

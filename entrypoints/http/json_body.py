@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Generic, TypeVar
+from copy import copy
+from typing import Any, Generic, Self, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter, ValidationError
@@ -41,7 +42,7 @@ class JsonBody(Generic[T]):
         self.name = model.__name__
         self.adapter: TypeAdapter[Any] = TypeAdapter(model)
         self.required = required
-        self._ours = ours
+        self.ours = ours
         self._example = example
         self._make = make
 
@@ -61,10 +62,16 @@ class JsonBody(Generic[T]):
         except ValidationError as invalid:
             errors = invalid.errors(include_url=False, include_input=False)
             raise RequestValidationError([{**error, "loc": ("body", *error["loc"])} for error in errors]) from None
-        if self._ours and services(request).keep_unknown_members:
-            unknown = {name: value for name, value in from_json(body).items() if name not in self._ours}
+        if self.ours and services(request).keep_unknown_members:
+            unknown = {name: value for name, value in from_json(body).items() if name not in self.ours}
             members |= {"extras": unknown} if unknown else {}
         return self._make(**members)
+
+    def knowing(self, *names: str) -> Self:
+        """The same, but members by these names are not unknown."""
+        known = copy(self)
+        known.ours = {*self.ours, *names}
+        return known
 
     def openapi(self) -> dict[str, Any]:
         """The requestBody object. `openapi.document` puts the schema that it refers to into the components."""

@@ -1,6 +1,7 @@
 """Log output that neither blocks nor fails, whatever becomes of the reader of standard error."""
 
 import os
+import select
 import time
 from collections import Counter, deque
 from collections.abc import Callable
@@ -79,7 +80,10 @@ class LogWriter:
         data = "".join(lines).encode(errors="backslashreplace")
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                try:
+                    data = data[os.write(self._descriptor, data) :]
+                except BlockingIOError:  # a program that shares the descriptor has made it non-blocking
+                    select.select([], [self._descriptor], [])
         except OSError:  # nobody reads any more; the server serves on
             self._missing["dropped"] += len(lines)
 

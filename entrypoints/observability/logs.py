@@ -62,7 +62,7 @@ def flush() -> None:
 
 
 def _report(missing: Counter[str]) -> None:
-    for kind, lines in missing.items():
+    for kind, lines in [*missing.items()]:  # another thread may still be counting
         _log.warning(_NOT_WRITTEN, kind=kind, lines=lines)
 
 

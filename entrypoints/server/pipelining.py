@@ -65,7 +65,10 @@ class SequentialHttpProtocol(HttpToolsProtocol):
 
     def _parse(self) -> None:
         """Parses up to the end of a request. A piece has one end of a head, so it completes one head, or two if the
-        first one's last bytes arrived separately."""
+        first one's last bytes arrived separately. Nothing that arrived after `Connection: close` was sent is a request
+        (RFC 9112 section 9.6): the client may send it elsewhere."""
+        if self.transport.is_closing():
+            self._unparsed = b""
         data = self._unparsed
         while self._unparsed and not self._is_responding():
             end = data.find(_END_OF_HEAD, self._position) + len(_END_OF_HEAD)

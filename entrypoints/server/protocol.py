@@ -13,6 +13,7 @@ from entrypoints.server.connections import Connections
 from entrypoints.server.pipelining import SequentialHttpProtocol
 
 MAX_HEAD_BYTES = 32 * 1024
+MAX_BODY_BYTES = 512 * 1024  # as it is transferred; a body of 64 KiB in chunks of one byte is shorter
 HEAD_TIMEOUT = 10  # seconds
 BODY_TIMEOUT = 15  # seconds; longer than routes wait for a body, so that they can respond
 LINGER = 1  # seconds to read on after a response that did not need the body, so that the client can read it
@@ -30,7 +31,8 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
     """Caps the size and the duration of requests, the duration of responses, and ignores trailers.
 
     - The head (request line and header fields) has at most MAX_HEAD_BYTES, and HEAD_TIMEOUT from the opening of the
-      connection or the first byte of the request. The body has BODY_TIMEOUT from the end of the head.
+      connection or the first byte of the request. The body, with its chunk extensions and trailers, has at most
+      MAX_BODY_BYTES, and BODY_TIMEOUT from the end of the head.
     - A response that begins before the end of the body announces `Connection: close`; the connection is then closed
       within LINGER.
     - A client that reads less than MIN_READ bytes in READ_TIMEOUT is disconnected.
@@ -50,7 +52,7 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
         self._connections = Connections.of(self.server_state)
         self._head_timeout, self._body_timeout, self._read_timeout = head_timeout, body_timeout, read_timeout
         self._in_head = True
-        self._head_size = 0
+        self._head_size = self._body_size = 0
         self._receiving: Any = None  # the timer for the head or the body
         self._reading: Any = None  # the timer for the client that reads
         self._left_to_read = 0
@@ -78,6 +80,8 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
             super().data_received(data)
 
     def _parse(self) -> None:
+        if self._lingering:
+            self._unparsed = b""
         super()._parse()
         if self._head_size or not self._in_head:
             self._await_rest()
@@ -97,7 +101,12 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
     def _feed(self, piece: bytes) -> None:
         if self._in_head:
             self._head_size += len(piece)
-        super()._feed(piece)
+        else:
+            self._body_size += len(piece)
+        if self._body_size > MAX_BODY_BYTES:
+            self.send_400_response("The body is too long")
+        else:
+            super()._feed(piece)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -118,7 +127,7 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head = True
-        self._head_size = 0
+        self._head_size = self._body_size = 0
         self._cancel_timer()
         if not self.cycle.response_started:
             self.cycle.default_headers = self.server_state.default_headers

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -93,8 +92,12 @@ def test_either_a_user_or_a_table_is_named(todo: Todo, arguments: list[str]) -> 
     assert "name either a user or a table" in refused.stderr
 
 
-def test_a_user_of_another_issuer_is_named_with_it(todo: Todo, stored: str, tmp_path: Path) -> None:
-    settings = {"DATABASE_URL": url(stored), "BETTER_AUTH_SECRET": SECRET}
+def test_a_user_of_another_issuer_is_named_with_it(todo: Todo, stored: str) -> None:
+    settings = {
+        "DATABASE_URL": url(stored),
+        "BETTER_AUTH_URL": "https://app.example, https://preview.example/neondb/auth",
+        "BETTER_AUTH_PRIMARY_URL": "https://app.example",
+    }
     with psycopg.connect(stored) as connection:
         connection.execute("UPDATE tasks SET user_id = U&'https://preview.example\\001Falice' WHERE title = 'alice7'")
     issuer = ["--issuer", "https://preview.example/neondb/auth"]
@@ -104,3 +107,10 @@ def test_a_user_of_another_issuer_is_named_with_it(todo: Todo, stored: str, tmp_
     erased = todo.run("erase", "--user", "alice", *issuer, **settings)
     assert erased.stdout.endswith("Erased 1 task and 0 idempotency keys.\n")
     assert users(stored)[0] == ("alice", 1499)
+    same = todo.run("erase", "--user", "alice", "--issuer", "https://app.example/", "--dry-run", **settings)
+    assert same.stdout.startswith("Would erase 1 user with 1499 tasks")
+    unknown = todo.run("erase", "--user", "alice", "--issuer", "https://typo.example", **settings)
+    assert (unknown.returncode, unknown.stderr) == (
+        1,
+        "https://typo.example is no issuer in BETTER_AUTH_URL: add it there to reach its users.\n",
+    )

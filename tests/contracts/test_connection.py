@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
 from adapters.postgres.connection import Connection, Rows
@@ -192,3 +193,17 @@ async def test_a_password_that_changed_is_used_by_the_next_connection(database: 
     both = await asyncio.gather(pool.run(name, ["0.2"], deadline), pool.run(name, ["0.2"], deadline))
     assert sorted(row for rows in both for row in rows) == [("first",), ("second",)]
     await pool.close()
+
+
+async def test_where_no_more_connections_are_allowed_statements_wait_for_those_that_there_are(
+    pool: Pool, database: str, driver: type[Connection], worker_id: str, admin: psycopg.Connection
+) -> None:
+    role = f"limited_{worker_id}"
+    admin.execute(f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN CONNECTION LIMIT 2".encode())
+    crowded = Pool(make_conninfo(database, user=role), connections=8, prepare=None, driver=driver)
+    for _ in range(2):
+        results = await asyncio.gather(*(run(crowded, b"SELECT pg_sleep(0.02), 1") for _ in range(6)))
+        assert [row[1] for [row] in results] == [1] * 6
+    assert crowded.available
+    await crowded.close()
+    admin.execute(f"DROP ROLE {role}".encode())

@@ -53,14 +53,14 @@ async def test_a_list_is_deleted_only_in_the_state_that_if_match_names(alice: Cl
     tasks = await create_tasks(alice, path, 3)
     tag = (await alice.get(path)).headers["etag"]
     await alice.patch(f"{path}/{tasks[1]['id']}", json={"title": "changed"})
-    for stale in (tag, f'"0", {tag}', f"W/{tag}", '"0"', '""'):
+    for stale in (tag, f'"0", {tag}', f"W/{tag}", '"0"', '""', f'"0",W/{tag}'):
         response = await alice.delete(f"{path}?all=true", headers={"If-Match": stale})
         assert_problem(response, 412, "list_changed")
     listed = await alice.get(path)
     assert len(listed.json()) == 3
     page = (await alice.get(f"{path}?limit=2")).headers["etag"]
     assert (await alice.delete(f"{path}?all=true", headers={"If-Match": page})).status_code == 412
-    response = await alice.delete(f"{path}?all=true", headers={"If-Match": f'"0", {listed.headers["etag"]}'})
+    response = await alice.delete(f"{path}?all=true", headers={"If-Match": f'W/"0",{listed.headers["etag"]}'})
     assert (response.status_code, response.json()) == (200, {"count": 3})
     empty = (await alice.get(path)).headers["etag"]
     assert (await alice.delete(f"{path}?all=true", headers={"If-Match": empty})).json() == {"count": 0}

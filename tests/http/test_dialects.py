@@ -182,3 +182,16 @@ async def test_the_caller_is_who_the_token_says(alice: Client) -> None:
 
 async def test_nobody_is_told_who_they_are_without_a_token(anonymous: Client) -> None:
     assert_problem(await anonymous.get("/api/users/me"), 401, "missing_token")
+
+
+async def test_a_task_that_is_sent_back_as_it_came_does_not_grow() -> None:
+    with (
+        shared(**ALL, keep_unknown_members=True) as wiring,
+        shared(dialect_list="tasks", keep_unknown_members=True) as plain,
+    ):
+        for each in (wiring, plain):
+            async with client(each, **bearer("alice")) as alice:
+                task = (await alice.post("/api/tasks", json={"title": "Buy milk", "priority": "high"})).json()
+                again = (await alice.put(f"/api/tasks/{task['id']}", json={**task, "title": "Buy tea"})).json()
+                assert again.keys() == task.keys()
+                assert "task" not in again["task"]

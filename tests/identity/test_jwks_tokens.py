@@ -407,3 +407,9 @@ async def test_a_bound_of_zero_switches_remembering_off(keys: JwksClient, clock:
     good = token()
     assert [await forgetful.identify(good) for _ in range(3)] == ["alice"] * 3
     assert (forgetful.remembered, forgetful.verified) == (0, 3)
+
+
+async def test_a_remembered_refusal_keeps_nothing_of_its_request(identity: BetterAuthIdentityProvider) -> None:
+    assert await refused(identity, "junk") is NotAuthenticated
+    [(refusal, _)] = identity._remembered._refusals.values()
+    assert (refusal.__traceback__, refusal.__context__, refusal.__cause__) == (None, None, None)

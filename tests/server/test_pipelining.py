@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from entrypoints.server import protocol
 from entrypoints.server.connections import Connections, Limits
 from entrypoints.server.protocol import MIN_READ, HardenedHttpProtocol
+from entrypoints.server.starts import MAX_STARTS, Starts
 from tests.cli.conftest import TIMEOUT
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -307,3 +308,63 @@ async def test_connections_that_left_are_not_counted() -> None:
             writer.close()
             await until(lambda: not server.protocols[number].connections)  # noqa: B023
         assert server.connections._by_address == {}
+
+
+@pytest.mark.parametrize("draining", [False, True])
+async def test_a_request_that_follows_the_last_response_is_not_executed(*, draining: bool) -> None:
+    """RFC 9112 section 9.6: its client may send it again elsewhere."""
+    async with serving() as server:
+        reader, writer = await server.connect()
+        await until(lambda: server.protocols)
+        if draining:
+            server.protocols[0].server_state.default_headers.append((b"connection", b"close"))
+        server.may_respond.set()
+        writer.write((GET if draining else b"GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n") + GET * 2)
+        assert (await read(reader)).count(b"HTTP/1.1 ") == 1
+        assert len(server.started) == 1
+
+
+async def test_a_request_that_follows_an_early_response_is_not_executed() -> None:
+    async with serving(None) as server:
+        server.may_respond.set()
+        reader, writer = await server.connect()
+        writer.write(POST)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"0123456789" + GET + GET)
+        await read(reader)
+        assert len(server.started) == 1
+
+
+async def test_trailers_and_chunk_extensions_have_a_bound() -> None:
+    chunked = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nTrailer: "
+    async with serving(read_body) as server:
+        reader, writer = await server.connect()
+        with contextlib.suppress(ConnectionError):
+            writer.write(chunked)
+            for _ in range(64):
+                writer.write(b"x" * 16384)
+                await writer.drain()
+        assert b" 400 " in (await read(reader)).split(b"\r\n")[0]
+        assert server.protocols[0]._body_size <= protocol.MAX_BODY_BYTES + 256 * 1024
+
+
+async def test_a_body_in_chunks_of_one_byte_is_read() -> None:
+    async with serving(read_body) as server:
+        reader, writer = await server.connect()
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        writer.write(b"1\r\nx\r\n" * 65536 + b"0\r\n\r\n")
+        async with asyncio.timeout(TIMEOUT):
+            assert b"content-length: 65536" in await reader.readuntil(b"\r\n\r\n")
+
+
+async def test_few_requests_begin_in_a_turn_of_the_event_loop() -> None:
+    turns: list[int] = []
+    turn, starts = 0, Starts()
+    for _ in range(100):
+        starts.begin(lambda: turns.append(turn))
+    assert len(turns) == MAX_STARTS
+    while len(turns) < 100:
+        turn += 1
+        await asyncio.sleep(0)
+    assert max(turns.count(each) for each in turns) == MAX_STARTS
+    assert turns == sorted(turns)

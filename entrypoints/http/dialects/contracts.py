@@ -151,10 +151,12 @@ class _Dialect:
     def _dependencies(self, place: _Place) -> Sequence[Any]:
         """The caller's list, a new task, changes, a completion and the query of a list."""
         todo_list, new, changed = (get_args(annotated)[1] for annotated in (place.todo_list, place.new, place.changed))
+        own = ["task"] if self.objects else []  # clients send back what they have read
         if not self.words:
             completed = JsonBody(Completion, changes, example=COMPLETION_EXAMPLE, required=False)
+            new, changed = (Depends(body.dependency.knowing(*own)) for body in (new, changed))
             return todo_list, new, changed, Depends(completed), listing()
-        names, in_words = words.NAMES, words.in_words
+        names, in_words = words.NAMES.union(own), words.in_words
         return (
             todo_list,
             Depends(JsonBody(in_words(new.dependency.model), words.draft_in_words, example=NEW_EXAMPLE, ours=names)),

@@ -15,15 +15,24 @@ PENALTY = 1  # seconds until a request is refused that was one too many; clients
 
 
 class FairShare:
-    """At most MAX_IN_PROGRESS requests of one caller are in progress. More of them wait, in the order of their arrival,
-    with their bodies unread. Raises TooManyRequests after MAX_WAIT.
+    """At most `most` requests of one caller are in progress. More of them wait, in the order of their arrival, with
+    their bodies unread. Raises TooManyRequests after `max_wait` seconds; one that was refused keeps its place for
+    `penalty` seconds.
 
     Every request in progress takes a part of each turn of the event loop, so without this, a caller with hundreds of
     connections delays each step of everybody's requests.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        most: int = MAX_IN_PROGRESS,
+        max_wait: float = MAX_WAIT,
+        penalty: float = PENALTY,
+    ) -> None:
         self._app = app
+        self._most, self._max_wait, self._penalty = most, max_wait, penalty
         self._shares: dict[UserId, _Share] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,13 +42,13 @@ class FairShare:
             return
         share = self._shares.get(caller)
         if share is None:
-            share = self._shares[caller] = _Share()
+            share = self._shares[caller] = _Share(self._most, self._max_wait)
         try:
             await share.enter()
             try:
                 await self._app(scope, receive, send)
             except TooManyRequests:
-                await asyncio.sleep(PENALTY)
+                await asyncio.sleep(self._penalty)
                 raise
             finally:
                 share.leave()
@@ -51,20 +60,19 @@ class FairShare:
 class _Share:
     """Of one caller."""
 
-    __slots__ = ("_waiting", "in_progress")
-
-    def __init__(self) -> None:
+    def __init__(self, most: int, max_wait: float) -> None:
         self.in_progress = 0
+        self._most, self._max_wait = most, max_wait
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> None:
-        if self.in_progress < MAX_IN_PROGRESS:
+        if self.in_progress < self._most:
             self.in_progress += 1
             return
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
-        timeout = loop.call_later(MAX_WAIT, _give_up, turn)
+        timeout = loop.call_later(self._max_wait, _give_up, turn)
         try:
             await turn
         except asyncio.CancelledError:
