@@ -29,8 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: part of their time, tests wait for processes, databases and networks."""
-    return (os.cpu_count() or 1) + 1
+    """Two for each core: half of their time, tests wait for processes, databases and networks."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -80,7 +80,8 @@ def test_dependency_injector_is_imported_in_one_file() -> None:
 
 def test_only_the_owner_module_determines_the_owner_of_a_request() -> None:
     """Routes receive a TodoList. No other module of HTTP, in whatever contract, can name an owner."""
-    allowed = {"owner.py", "context.py", "middleware/authentication.py", "middleware/request_log.py"}
+    middleware = {f"middleware/{name}.py" for name in ("authentication", "fair_share", "request_log")}
+    allowed = {"owner.py", "context.py", *middleware}
     folder = ROOT / "entrypoints/http"
     others = [file for file in files("entrypoints/http") if file.relative_to(folder).as_posix() not in allowed]
     assert len(others) > 15
