@@ -1,4 +1,5 @@
-"""In-memory adapters of both ports: what fast tests run on, held to the same contract suite as the real adapters."""
+"""In-memory adapters of the ports that requests use: what fast tests run on, held to the same contract suite as the
+real adapters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -54,7 +55,7 @@ class InMemoryTaskRepository(TaskRepository):
         page = await self.page(owner, selection, after=after, limit=limit)
         return [task.id for task in page], selection.position(page[-1]) if page else None
 
-    async def some(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
+    async def by_ids(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
         return [self._tasks[owner, id_] for id_ in ids if (owner, id_) in self._tasks]
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:

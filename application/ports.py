@@ -46,7 +46,7 @@ class TaskRepository(Protocol):
         """The ids of the tasks that `page` would return, and the position of the last one; None if there are none."""
         ...
 
-    async def some(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
+    async def by_ids(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
         """Those of the owner's tasks that have one of these ids, in the order of the ids."""
         ...
 

@@ -47,9 +47,9 @@ class TodoList:
             ids, after = await self.tasks.ids(self.owner, selection, after=after, limit=PART)
             more = len(ids) == PART
             for start in range(0, len(ids), CHUNK):
-                some = await self.tasks.some(self.owner, ids[start : start + CHUNK])
-                chunks = [[task for task in some if selection.includes(task)]]
-                del some
+                found = await self.tasks.by_ids(self.owner, ids[start : start + CHUNK])
+                chunks = [[task for task in found if selection.includes(task)]]
+                del found
                 if chunks[0]:
                     yield chunks.pop()
 

@@ -12,7 +12,7 @@ from adapters.better_auth.jwks import JwksClient
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
-from adapters.postgres.user_records import PATIENT, PostgresUserRecords
+from adapters.postgres.user_records import OPERATOR_TIMEOUTS, PostgresUserRecords
 from application.todo_list import TodoList
 from entrypoints.settings import Settings
 
@@ -53,15 +53,23 @@ class Container(DeclarativeContainer):
         extras=settings.provided.keep_unknown_members,
     )
 
-    patient_pool = Singleton(Pool, settings.provided.conninfo, connections=1, prepare=False, timeouts=PATIENT)
-    patient_database = Singleton(
+    # For commands of an operator: one connection of their own, and deadlines longer than those of requests.
+    operator_pool = Singleton(
+        Pool,
+        settings.provided.conninfo,
+        connections=1,
+        prepare=False,
+        timeouts=OPERATOR_TIMEOUTS,
+        renew=settings.provided.renew_conninfo,
+    )
+    operator_database = Singleton(
         Database,
-        patient_pool,
+        operator_pool,
         batching=False,
         row_security=settings.provided.database_row_security,
         sharded=settings.provided.database_citus,
     )
-    user_records = Singleton(PostgresUserRecords, patient_database)
+    user_records = Singleton(PostgresUserRecords, operator_database)
 
     jwks = Singleton(_jwks_client, settings.provided.jwks_urls)
     jwks_of_others = Singleton(_jwks_clients, settings.provided.other_issuers)

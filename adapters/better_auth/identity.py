@@ -15,13 +15,12 @@ import jwt
 from jwt.types import Options
 
 from adapters.better_auth.jwks import ALGORITHMS, JwksClient
+from adapters.better_auth.remembered_tokens import MAX_REMEMBERED, RememberedTokens
 from application.ports import IdentityProvider
 from domain.errors import AnonymousCaller, CredentialsExpired, InvalidValue, NotAuthenticated, WrongCredentialType
 from domain.values import UserId
 
 MAX_TOKEN = 8 * 1024  # characters; decoding junk takes time in proportion to its length before it fails
-MAX_REMEMBERED = 4096  # tokens; at most 32 MiB
-MAX_REFUSED, REFUSED_SECONDS = 256, 1.0  # remembered refusals; short, because a key may appear, or `nbf` pass
 LEEWAY = 30  # seconds of clock skew between the issuer and us
 MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2
 PUBLIC_SECRET = "better-auth-secret-12345678901234567890"  # Better Auth's own fallback, known to everyone
@@ -90,9 +89,11 @@ class BetterAuthIdentityProvider(IdentityProvider):
         self._expected = expected
         self._others = others
         self._key_sets = [*([jwks] if jwks else []), *others.values()]
-        self._remembered = _RememberedTokens(now, max_remembered)
+        self._remembered = RememberedTokens(now, max_remembered)
 
     async def identify(self, token: str) -> UserId:
+        if len(token) > MAX_TOKEN:
+            raise NotAuthenticated
         for key_set in self._key_sets:
             key_set.refresh_if_stale()  # here too, or remembered tokens would hide that their key was withdrawn
         user = self._remembered.user(token, self._key_version)
@@ -114,8 +115,6 @@ class BetterAuthIdentityProvider(IdentityProvider):
         return sum(key_set.version for key_set in self._key_sets)
 
     async def _verify(self, token: str) -> UserId:
-        if len(token) > MAX_TOKEN:
-            raise NotAuthenticated
         if _SESSION_TOKEN.fullmatch(token):
             raise WrongCredentialType(_SESSION_TOKEN_HINT)
         try:
@@ -173,55 +172,6 @@ class BetterAuthIdentityProvider(IdentityProvider):
             keys = await key_set.find(kid)
             return [key for key in keys if key.algorithm_name == algorithm], replace(expected, required=_REQUIRED)
         return (), expected
-
-
-class _RememberedTokens:
-    """Verified tokens with their users, and refused ones with the reason, keyed by the whole token, until they expire
-    or the keys change."""
-
-    def __init__(self, now: Callable[[], float], maximum: int) -> None:
-        self._now = now
-        self._maximum = maximum
-        self._key_version = 0
-        self._users: dict[str, tuple[UserId, float]] = {}
-        self._refusals: dict[str, tuple[NotAuthenticated, float]] = {}
-
-    def user(self, token: str, key_version: int) -> UserId | None:
-        self._clear_if_changed(key_version)
-        user, expires = self._users.get(token, (None, 0.0))
-        if user is not None and expires <= self._now():
-            del self._users[token]
-            return None
-        return user
-
-    def add(self, token: str, key_version: int, user: UserId, expires: float) -> None:
-        self._clear_if_changed(key_version)
-        if self._maximum and expires > self._now():  # an expired token within the leeway is verified each time
-            if len(self._users) >= self._maximum:
-                del self._users[next(iter(self._users))]
-            self._users[token] = (user, expires)
-
-    def refuse_again(self, token: str, key_version: int) -> None:
-        """Raises what the token was refused with less than a second ago."""
-        self._clear_if_changed(key_version)
-        refusal, at = self._refusals.get(token, (None, 0.0))
-        if refusal is not None and 0 <= self._now() - at < REFUSED_SECONDS:
-            raise type(refusal)(*refusal.args)
-
-    def add_refusal(self, token: str, key_version: int, refusal: NotAuthenticated) -> None:
-        self._clear_if_changed(key_version)
-        if self._maximum and len(token) <= MAX_TOKEN:
-            self._refusals.pop(token, None)
-            if len(self._refusals) >= MAX_REFUSED:
-                del self._refusals[next(iter(self._refusals))]
-            # A copy that is never raised: one that was keeps the frames of its request alive.
-            self._refusals[token] = (type(refusal)(*refusal.args), self._now())
-
-    def _clear_if_changed(self, key_version: int) -> None:
-        if key_version != self._key_version:
-            self._key_version = key_version
-            self._users.clear()
-            self._refusals.clear()
 
 
 def _user(claims: dict[str, Any], issuer: str | None) -> UserId:

@@ -5,13 +5,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
+from adapters.postgres.connection import Rows
 from adapters.postgres.failures import OutcomeUnknown, StatementRefused
 from adapters.postgres.fairness import FairQueue
 from adapters.postgres.sql import Statement
 from domain.errors import StorageUnavailable, TooManyRequests
 
 Arguments = Sequence[object]
-Rows = Sequence[tuple[Any, ...]]
 Outcomes = Sequence[Rows | Exception]
 Execute = Callable[[Statement, Sequence[Arguments], float], Coroutine[Any, Any, Outcomes]]
 """Executes a statement for a batch of calls, before the deadline; returns in their order the rows of each, or why it

@@ -69,7 +69,8 @@ class Connection:
         return not (self.expired or self._driver.closed or self._readable.poll(0))
 
     async def execute(self, query: bytes, values: Sequence[str], deadline: float, *, prepare: bool) -> Rows:
-        """The rows of a statement, committed. `prepare`: on the server, from the second execution at the latest.
+        """The rows of a statement, committed. `prepare`: on the server, once it has been executed a few times (five
+        by psycopg's default, one in `LibpqConnection`).
 
         At the deadline the server is asked to cancel it, and the connection is closed if that has no effect. Cancelling
         the coroutine instead would wait for the server, which takes long on a dead network. Only closing the connection

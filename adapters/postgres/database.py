@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
-from adapters.postgres.batching import Arguments, Batcher, Rows, outcomes
+from adapters.postgres.batching import Arguments, Batcher, outcomes
+from adapters.postgres.connection import Rows
 from adapters.postgres.failures import OutcomeUnknown, StatementRefused, kind_of_refusal
 from adapters.postgres.placement import Placement
 from adapters.postgres.pool import Pool

@@ -11,7 +11,8 @@ from functools import partial
 from typing import NamedTuple
 
 from adapters.postgres import sharded
-from adapters.postgres.batching import Arguments, Batcher, Rows, outcomes
+from adapters.postgres.batching import Arguments, Batcher, outcomes
+from adapters.postgres.connection import Rows
 from adapters.postgres.failures import StatementRefused
 from adapters.postgres.pool import Pool
 from adapters.postgres.sql import CALLS, Statement, rows_by_call

@@ -21,6 +21,7 @@ from adapters.postgres.sql import Statement, array_literal
 from adapters.postgres.statements import (
     ADD,
     ADD_ONCE,
+    BY_IDS,
     COUNT,
     EXTRAS,
     FIELDS,
@@ -34,7 +35,6 @@ from adapters.postgres.statements import (
     SAVE,
     SAVE_AGAIN,
     SETTLE,
-    SOME,
     with_extras,
 )
 from application.ports import TaskRepository
@@ -50,6 +50,7 @@ MAX_WAITING = 16  # calls of one owner that take turns: a scan of a long list ta
 SHORTEST_DELAY, LONGEST_DELAY = 0.005, 0.1  # seconds, before a task that another transaction has locked is retried
 
 _FIELDS_OF_FIRST_RELEASE = ("title", "description", "completed")
+_fields: Callable[[Draft], tuple[Any, ...]] = attrgetter(*FIELDS)  # those of a task between its owner and its times
 
 
 class PostgresTaskRepository(TaskRepository):
@@ -97,9 +98,9 @@ class PostgresTaskRepository(TaskRepository):
             return array("q", found), Position(last, TaskId(found[-1]))  # type: ignore[return-value]
         return (), None
 
-    async def some(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
+    async def by_ids(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
         deadline = self._database.deadline()
-        rows = await self._ask(SOME, owner, array_literal(ids), deadline=deadline)
+        rows = await self._ask(BY_IDS, owner, array_literal(ids), deadline=deadline)
         return [*map(self._task, rows)]
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
@@ -260,7 +261,7 @@ def _task_with_extras(row: Sequence[Any]) -> Task:
 
 
 def _created(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
-    return Task(TaskId(task_id), owner, draft.title, draft.description, draft.completed, at, at, draft.extras)
+    return Task._make((TaskId(task_id), owner, *_fields(draft), at, at, draft.extras))
 
 
 def _digest(draft: Draft) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HEAD = inspection.REVISIONS[-1]
 """The revision that this code needs."""
 
+ADMITS_BY_OWNER = "admits tasks by their owner: set DATABASE_ROW_SECURITY=true"
+"""What row-level security does, where statements carry no owners."""
 
 HIDDEN = "row-level security hides all tasks from it; as their owner, run `todo migrate --serving-role` with its name"
 

@@ -31,7 +31,8 @@ class Statement:
     """SQL and its parameters, as data.
 
     `parameters` maps the parameters of one call to their PostgreSQL types. The first column of every returned row is
-    the `n` of the call that the row belongs to. The first parameter is the owner. Statements of one name share a queue,
+    the `n` of the call that the row belongs to. The first parameter of the repository's statements is the owner; the
+    batcher takes waiting calls in turn by it, and `guarded_query` admits it. Statements of one name share a queue,
     counters and the number of executions in flight.
     """
 

@@ -175,8 +175,8 @@ one queue, and fewer of them share an execution."""
 IDS = _lists(ids=True)
 """The same, but returns the ids of all tasks of a page in one row, and the value by which the last one is sorted."""
 
-SOME = Statement(
-    "some",
+BY_IDS = Statement(
+    "by_ids",
     f"""
     SELECT call.n, {_TASK}
     FROM {CALLS} CROSS JOIN LATERAL unnest(call.ids::bigint[]) WITH ORDINALITY AS wanted (id, place)
@@ -295,7 +295,7 @@ STATEMENTS = (
     RECALL,
     *PAGES.values(),
     *IDS.values(),
-    SOME,
+    BY_IDS,
     SAVE,
     SAVE_AGAIN,
     REMOVE,

@@ -12,7 +12,7 @@ from adapters.postgres.timeouts import Timeouts
 from application.user_records import Count, NoSuchTable, UsedKey, UserRecords
 from domain.values import UserId
 
-PATIENT = Timeouts(call=3600, attempt=3600)
+OPERATOR_TIMEOUTS = Timeouts(call=3600, attempt=3600)
 """For an operator who waits: comparing all users with a table may take minutes."""
 
 COUNT = Statement(
@@ -155,4 +155,4 @@ def _absent_from(table: str, column: str) -> Statement:
     UNION ALL SELECT 1, 0, NULL
     ORDER BY 2 DESC LIMIT 1
     """
-    return Statement("absent", text, {"nothing": "text"}, batch_size=1, repeatable=True)
+    return Statement("absent", text, {"unused": "text"}, batch_size=1, repeatable=True)

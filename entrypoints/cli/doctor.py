@@ -89,7 +89,7 @@ def _access(effective: Settings) -> Check:
     """Whether a role reaches the tasks that should not, and statements are admitted as the settings say."""
     by_owner = schema.is_by_owner(effective.conninfo)
     if by_owner and not effective.database_row_security:
-        return Check("access", False, "row-level security admits tasks by their owner: set DATABASE_ROW_SECURITY=true")
+        return Check("access", False, f"row-level security {schema.ADMITS_BY_OWNER}")
     if effective.database_row_security and not by_owner:
         reason = "does not apply to this role" if by_owner is None else "admits all tasks"
         hint = "as the owner of the tables, run `todo migrate --serving-role` with the name of another role"

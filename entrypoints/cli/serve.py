@@ -24,7 +24,7 @@ from entrypoints.cli import zero_config
 from entrypoints.observability import logs
 from entrypoints.server import factory
 from entrypoints.server.connections import Limits
-from entrypoints.server.protocol import DrainingHttpProtocol
+from entrypoints.server.draining import DrainingHttpProtocol
 from entrypoints.server.server import GracefulServer, ServerConfig
 from entrypoints.server.workers import Workers
 from entrypoints.settings import Settings
@@ -115,13 +115,13 @@ def _check_schema(configured: Settings, effective: Settings) -> Settings:
     try:
         outdated = schema.needs_migration(schema.revision(effective.conninfo))
         distributed = schema.is_distributed(effective.conninfo)
-        hidden = not outdated and not effective.database_row_security and schema.is_by_owner(effective.conninfo)
+        lacks_owners = not outdated and not effective.database_row_security and schema.is_by_owner(effective.conninfo)
     except StorageUnavailable as failure:
         typer.echo(f"Cannot connect to the database at DATABASE_URL: {failure}", err=True)
         typer.echo("Serving anyway: GET /readyz responds with 503 until the database can be used.", err=True)
         return effective
-    if hidden:
-        raise NotMigrated("Row-level security admits tasks by their owner: set DATABASE_ROW_SECURITY=true.")
+    if lacks_owners:
+        raise NotMigrated(f"Row-level security {schema.ADMITS_BY_OWNER}.")
     if configured.database_citus is False and distributed:
         raise NotMigrated("DATABASE_CITUS is false, but the tables are distributed by Citus.")
     if configured.database_citus and not distributed:

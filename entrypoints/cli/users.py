@@ -149,7 +149,7 @@ async def _container() -> AsyncIterator["Container"]:
             yield container
         finally:
             await container.pool().close()
-            await container.patient_pool().close()
+            await container.operator_pool().close()
 
 
 def _number(number: int, thing: str) -> str:

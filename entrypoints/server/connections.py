@@ -79,12 +79,12 @@ class Connections:
         if not self._idle:
             return False
         oldest = next(iter(self._idle))
-        self.left(oldest)
+        self.remove(oldest)
         oldest.close()
         _log.warning("idle connection closed", reason="too many connections")
         return True
 
-    def left(self, connection: Any) -> None:
+    def remove(self, connection: Any) -> None:
         self._refused.discard(connection)
         address = self._admitted.pop(connection, None)
         if address is None:
@@ -95,14 +95,14 @@ class Connections:
         self._idle.pop(connection, None)
         self._unread.pop(connection, None)
 
-    def busy(self, connection: Any) -> None:
+    def mark_busy(self, connection: Any) -> None:
         self._idle.pop(connection, None)
 
-    def idle(self, connection: Any) -> None:
+    def mark_idle(self, connection: Any) -> None:
         if connection in self._admitted:
             self._idle[connection] = None
 
-    def unread(self, connection: Any) -> None:
+    def mark_unread(self, connection: Any) -> None:
         """The client has to read. If too much waits in all, ends the connections that have waited for longest, except
         the last one."""
         self._unread[connection] = None
@@ -113,7 +113,7 @@ class Connections:
             waiting -= slowest.transport.get_write_buffer_size()
             slowest.loop.call_soon(slowest.abort, "too much waits to be read")
 
-    def read(self, connection: Any) -> None:
+    def mark_read(self, connection: Any) -> None:
         self._unread.pop(connection, None)
 
 

@@ -1,5 +1,4 @@
-"""HTTP/1.1 by uvicorn and httptools, with bounds on what a client can make a process keep, and with a graceful
-shutdown in two phases."""
+"""HTTP/1.1 by uvicorn and httptools, with bounds on what a client can make a process keep."""
 
 import asyncio
 from functools import partial
@@ -21,7 +20,7 @@ FLUSH_TIMEOUT = 5  # seconds until a closed connection whose client does not rea
 READ_TIMEOUT = 10  # seconds in which a client has to read MIN_READ bytes of a response, or all that is left
 MIN_READ = 32 * 1024
 
-_CLOSE = (b"connection", b"close")
+CLOSE = (b"connection", b"close")
 _REASONS = {400: "Bad Request", 503: "Service Unavailable"}
 
 _log = structlog.get_logger()
@@ -70,7 +69,7 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._cancel_timer()
         self.resume_writing()
-        self._connections.left(self)
+        self._connections.remove(self)
         super().connection_lost(exc)
 
     # Requests
@@ -136,17 +135,17 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
     def _close_after_early_response(self) -> None:
         """Until the body has arrived."""
         if not self.cycle.response_started:
-            self.cycle.default_headers = [*self.server_state.default_headers, _CLOSE]
+            self.cycle.default_headers = [*self.server_state.default_headers, CLOSE]
             self.cycle.transport = cast(asyncio.Transport, _LingeringTransport(self))
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._connections.busy(self)
+        self._connections.mark_busy(self)
         self._connections.starts.begin(partial(super()._start_asgi_task, cycle, app))
 
     # Responses
 
     def on_response_complete(self) -> None:
-        self._connections.idle(self)
+        self._connections.mark_idle(self)
         super().on_response_complete()
         if self.transport.is_closing():
             self.close()
@@ -157,13 +156,13 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
         super().pause_writing()
         self._left_to_read = self.transport.get_write_buffer_size()
         self._reading = self.loop.call_later(self._read_timeout, self._check_reader)
-        self._connections.unread(self)
+        self._connections.mark_unread(self)
 
     def resume_writing(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
-            self._connections.read(self)
+            self._connections.mark_read(self)
         super().resume_writing()
 
     def _check_reader(self) -> None:
@@ -231,23 +230,3 @@ class _LingeringTransport:
     def __init__(self, protocol: HardenedHttpProtocol) -> None:
         self.write, self.is_closing = protocol.transport.write, protocol.transport.is_closing
         self.close = protocol.linger
-
-
-class DrainingHttpProtocol(HardenedHttpProtocol):
-    """Graceful shutdown in two phases: first every response announces `Connection: close`, then idle connections close.
-
-    An idle connection stays open for `linger` seconds after SIGTERM: a request that is already on its way into it would
-    otherwise be lost. Proxies in front must close idle connections sooner than that.
-    """
-
-    def __init__(self, *arguments: Any, drain: float = 1, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._drain = drain
-
-    def shutdown(self) -> None:
-        headers = self.server_state.default_headers  # sent with every response that begins from now on
-        if _CLOSE not in headers:
-            headers.append(_CLOSE)
-        if self._current is not None and not self._current.response_started:
-            self._current.keep_alive = False
-        self.loop.call_later(self._drain, super().shutdown)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.postgres.batching import Arguments, Batcher, Rows
+from adapters.postgres.batching import Arguments, Batcher
+from adapters.postgres.connection import Rows
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
@@ -196,7 +197,7 @@ async def nowhere() -> AsyncIterator[Pool]:
 async def test_every_kind_of_statement_has_a_batcher_from_the_start(nowhere: Pool) -> None:
     pages = {"page_created", "page_created_desc", "scan"}
     removals = {"remove", "remove_oldest", "remove_all"}
-    others = {"get", "count", "add", "add_once", "recall", "save", "save_again", "settle", "some"} | removals
+    others = {"get", "count", "add", "add_once", "recall", "save", "save_again", "settle", "by_ids"} | removals
     batchers = Database(nowhere).batchers
     assert batchers.keys() == pages | others
     assert len({*batchers.values()}) == len(batchers)

@@ -115,8 +115,8 @@ class BothRepositories(RuleBasedStateMachine):
                 ids, last = self.loop.run(repository.ids(owner, selection, after=position, limit=limit))
                 assert [*ids] == [task.id for task in tasks]
                 assert last == (selection.position(tasks[-1]) if tasks else None)
-                assert self.loop.run(repository.some(owner, [*ids[::-1], UNUSED[0]])) == [*tasks[::-1]]
-                assert self.loop.run(repository.some(UserId(owner + "?"), ids)) == []
+                assert self.loop.run(repository.by_ids(owner, [*ids[::-1], UNUSED[0]])) == [*tasks[::-1]]
+                assert self.loop.run(repository.by_ids(UserId(owner + "?"), ids)) == []
             if not first:
                 return
             after = [selection.position(first[-1]), selection.position(second[-1])]

@@ -11,14 +11,9 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from adapters.better_auth.identity import (
-    MAX_REFUSED,
-    MAX_REMEMBERED,
-    MAX_TOKEN,
-    BetterAuthIdentityProvider,
-    ExpectedClaims,
-)
+from adapters.better_auth.identity import MAX_TOKEN, BetterAuthIdentityProvider, ExpectedClaims
 from adapters.better_auth.jwks import JwksClient
+from adapters.better_auth.remembered_tokens import MAX_REFUSED, MAX_REMEMBERED
 from domain.errors import CredentialsExpired, IdentityUnavailable, NotAuthenticated
 from tests.identity.issuer import (
     ALGORITHMS,

@@ -19,7 +19,7 @@ from tests.faults.attack import workers
 PROGRAM = """
 import socket, sys
 from entrypoints.observability import logs
-from entrypoints.server.protocol import DrainingHttpProtocol
+from entrypoints.server.draining import DrainingHttpProtocol
 from entrypoints.server.server import ServerConfig
 from entrypoints.server.workers import Workers
 

@@ -83,10 +83,14 @@ class _Dialect:
         contract = replace(place.contract, prefix=place.contract.prefix.removesuffix("tasks") + noun)
         router, name = contract.router(), place.name + noun.removesuffix("s")
         one, several = self._models()
-        todo_list, new, changed, completed, query = self._dependencies(place)
+        self._add_list_routes(router, name, place, one, several)
+        self._add_task_routes(router, name, place, one)
+        return Part(contract, router)
+
+    def _add_list_routes(self, router: APIRouter, name: str, place: _Place, one: Any, several: Any) -> None:
+        todo_list, new, query = self._dependencies_of_lists(place)
         json, array = self._rendering()
         list_response = _LIST_RESPONSE[self.objects]
-        status, body, media_type = _DELETION[self.empty_object]
 
         @router.post("", status_code=201, response_model=one, responses=CREATE, operation_id=f"create_{name}")
         async def create(request: Request, *, todo: TodoList = todo_list, key: Key, sent: Draft = new) -> Response:
@@ -103,6 +107,11 @@ class _Dialect:
         )
         async def delete_tasks(_: All, *, todo: TodoList = todo_list, if_match: IfMatch) -> Response:
             return await delete_all(todo, if_match, self._whole(array))
+
+    def _add_task_routes(self, router: APIRouter, name: str, place: _Place, one: Any) -> None:
+        todo_list, changed, completed = self._dependencies_of_tasks(place)
+        json, _ = self._rendering()
+        status, body, media_type = _DELETION[self.empty_object]
 
         @router.get("/{id}", response_model=one, responses=READ, operation_id=f"get_{name}")
         async def get(*, todo: TodoList = todo_list, task_id: Id, if_none_match: IfNoneMatch) -> Response:
@@ -137,8 +146,6 @@ class _Dialect:
             await todo.delete(task_id, expected)
             return Response(body, status, media_type=media_type)
 
-        return Part(contract, router)
-
     def _models(self) -> tuple[Any, Any]:
         task = words.TaskInWords if self.words else TaskBody
         return lists.models(task) if self.objects else (task, list[task])  # type: ignore[valid-type]
@@ -148,31 +155,40 @@ class _Dialect:
         task, array = (words.task_in_words, words.array_in_words) if self.words else (task_json, array_json)
         return lists.in_object(task) if self.objects else task, array
 
-    def _dependencies(self, place: _Place) -> Sequence[Any]:
-        """The caller's list, a new task, changes, a completion and the query of a list."""
-        todo_list, new, changed = (get_args(annotated)[1] for annotated in (place.todo_list, place.new, place.changed))
-        own = ["task"] if self.objects else []  # clients send back what they have read
+    @property
+    def _own(self) -> Sequence[str]:
+        """Members that are not additional ones, because clients send back what they have read."""
+        return ["task"] if self.objects else []
+
+    def _dependencies_of_lists(self, place: _Place) -> Sequence[Any]:
+        """The caller's list, a new task and the query of a list."""
+        todo_list, new = _dependency(place.todo_list), _dependency(place.new)
         if not self.words:
-            completed = JsonBody(Completion, changes, example=COMPLETION_EXAMPLE, required=False)
-            new, changed = (Depends(body.dependency.knowing(*own)) for body in (new, changed))
-            return todo_list, new, changed, Depends(completed), listing()
-        names, in_words = words.NAMES.union(own), words.in_words
-        return (
-            todo_list,
-            Depends(JsonBody(in_words(new.dependency.model), words.draft_in_words, example=NEW_EXAMPLE, ours=names)),
-            Depends(
-                JsonBody(
-                    in_words(changed.dependency.model), words.changes_in_words, example=CHANGES_EXAMPLE, ours=names
-                )
-            ),
-            Depends(JsonBody(in_words(Completion), words.changes_in_words, example=COMPLETION_EXAMPLE, required=False)),
-            listing(words=words.FILTER, lenient=True, newest_first=True),
-        )
+            return todo_list, Depends(new.dependency.knowing(*self._own)), listing()
+        model = words.in_words(new.dependency.model)
+        body = JsonBody(model, words.draft_in_words, example=NEW_EXAMPLE, ours=words.NAMES.union(self._own))
+        return todo_list, Depends(body), listing(words=words.FILTER, lenient=True, newest_first=True)
+
+    def _dependencies_of_tasks(self, place: _Place) -> Sequence[Any]:
+        """The caller's list, changes and a completion."""
+        todo_list, changed = _dependency(place.todo_list), _dependency(place.changed)
+        if not self.words:
+            completion = JsonBody(Completion, changes, example=COMPLETION_EXAMPLE, required=False)
+            return todo_list, Depends(changed.dependency.knowing(*self._own)), Depends(completion)
+        model, read = words.in_words(changed.dependency.model), words.changes_in_words
+        body = JsonBody(model, read, example=CHANGES_EXAMPLE, ours=words.NAMES.union(self._own))
+        completion = JsonBody(words.in_words(Completion), read, example=COMPLETION_EXAMPLE, required=False)
+        return todo_list, Depends(body), Depends(completion)
 
     def _whole(self, array: ArrayJson) -> ArrayJson:
         """A whole list in its default order, which has the ETag that If-Match names."""
         render = lists.whole(array) if self.objects else array
         return (lambda tasks: render(tasks[::-1])) if self.words else render
+
+
+def _dependency(annotated: Any) -> Any:
+    """What an annotated type depends on."""
+    return get_args(annotated)[1]
 
 
 _Flag = Annotated[

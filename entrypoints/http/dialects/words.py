@@ -52,7 +52,6 @@ def _meaning(word: str) -> bool:
     return _STATUS[word.lower()]
 
 
-_TEXT = core_schema.str_schema(strict=True)
 _Word = Annotated[
     bool,
     GetPydanticSchema(
