@@ -166,7 +166,10 @@ class Settings(BaseSettings):
         sources = ("better_auth_url", "neon_auth_base_url", "better_auth_jwks_url", "better_auth_secret_file")
         has_database = others.data.get("database_url") is not None
         if has_database and not secrets and not any(others.data.get(source, _INVALID) for source in sources):
-            raise ValueError("must be set, or BETTER_AUTH_URL: without either, no token can be verified")
+            raise ValueError(
+                "must be set, or BETTER_AUTH_URL, NEON_AUTH_BASE_URL or BETTER_AUTH_JWKS_URL: without any, no token "
+                "can be verified"
+            )
         return secrets
 
     @property

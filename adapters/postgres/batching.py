@@ -9,7 +9,7 @@ from adapters.postgres.connection import Rows
 from adapters.postgres.failures import OutcomeUnknown, StatementRefused
 from adapters.postgres.fairness import FairQueue
 from adapters.postgres.sql import Statement
-from domain.errors import StorageUnavailable, TooManyRequests
+from domain.errors import StorageUnavailable
 
 Arguments = Sequence[object]
 Outcomes = Sequence[Rows | Exception]
@@ -59,7 +59,7 @@ class Batcher:
         self.statements_sent = self.calls_sent = 0
         """Totals since the start. Their ratio is the average batch size."""
         self.refused = 0
-        """Calls since the start that were refused: `longest_queue` calls were waiting, or `share` of one owner."""
+        """Calls since the start that were refused because `longest_queue` calls were waiting."""
         self._execute = execute
         self._slow_after = slow_after
         self._most_in_flight = in_flight
@@ -85,7 +85,7 @@ class Batcher:
         result: asyncio.Future[Rows] = loop.create_future()
         try:
             self._queue.add(arguments[0], (statement, arguments, deadline, result))
-        except (StorageUnavailable, TooManyRequests):
+        except StorageUnavailable:
             self.refused += 1
             raise
         if len(self._queue) == 1:

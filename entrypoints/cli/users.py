@@ -61,6 +61,7 @@ async def _erase(user: str | None, issuer: str | None, table: str, *, dry_run: b
     async with _container() as container:
         records = container.user_records()
         if user is None:
+            await _require_sight_of_all(container.settings().conninfo)
             users = await _absent(records, table)
         else:
             users = [_user_id(user, issuer, container)]
@@ -86,6 +87,17 @@ async def _erase_each(records: "UserRecords", users: Sequence["UserId"], expecte
             elif tasks % 100_000 < erased.tasks:
                 typer.echo(f"{tasks} of {expected} tasks", err=True)
     typer.echo(f"Erased {_number(tasks, 'task')} and {_number(keys, 'idempotency key')}.")
+
+
+async def _require_sight_of_all(conninfo: str) -> None:
+    """Raises NothingErased if the role sees the tasks of those users only that a statement names."""
+    from adapters.postgres import schema
+
+    if await asyncio.to_thread(schema.is_by_owner, conninfo):
+        raise NothingErased(
+            "Nothing was erased: row-level security hides the users from this role. Use the DATABASE_URL of the role "
+            "that owns the tables."
+        )
 
 
 async def _absent(records: "UserRecords", table: str) -> list["UserId"]:

@@ -114,7 +114,9 @@ def listing(*, words: Mapping[str, bool | None] = STATUS, lenient: bool = False,
         if descending is None:
             descending = newest_first and key is not Sort.TITLE
         selection = Selection(_filter(completed, status), search, key, descending)
-        return ListQuery(selection, limit, cursors.read(cursor, selection) if cursor else None, offset or skip or 0)
+        after = cursors.read(cursor, selection) if cursor else None
+        skipped = skip if offset is None else offset
+        return ListQuery(selection, limit, after, skipped or 0)
 
     return Depends(list_query)
 

@@ -184,6 +184,9 @@ def test_a_role_is_made_to_serve_and_others_that_reach_the_tasks_are_found(
             client = running.client(sign(UserId("alice"), SECRET, ExpectedClaims(), seconds=600))
             created = client.post("/api/tasks", json={"title": "Buy milk"}, headers={"Idempotency-Key": "k"})
             assert (created.status_code, client.get("/api/tasks").json()) == (201, [created.json()])
+        for role, found in ((serving, "Nothing was erased: row-level security hides"), (owner, "0 of 1 user")):
+            erased = todo.run("erase", "--absent-from", "tasks.user_id", "--dry-run", **role, **guarded)
+            assert (erased.stdout + erased.stderr).startswith(found)
         absent = todo.run("migrate", "--serving-role", "nobody", **owner)
         assert (absent.returncode, len(absent.stderr.splitlines())) == (1, 1)
         assert absent.stderr.startswith("There is no role nobody: create it first")

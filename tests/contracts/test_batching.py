@@ -240,7 +240,8 @@ async def test_an_owner_who_floods_is_refused_and_others_are_not(executor: Execu
     executor.may_finish.set()
     outcomes = await asyncio.gather(*flood, return_exceptions=True)
     assert outcomes.count(2) == 3
-    assert sum(isinstance(outcome, TooManyRequests) for outcome in outcomes) == batcher.refused == 6
+    assert sum(isinstance(outcome, TooManyRequests) for outcome in outcomes) == 6
+    assert batcher.refused == 0  # those are refused because the database is overloaded, whoever calls
     assert (await first, await other) == (0, 4)
 
 

@@ -9,6 +9,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
+from adapters.postgres.batching import Batcher
 from adapters.postgres.connection import Connection, Rows
 from adapters.postgres.database import Database
 from adapters.postgres.failures import OutcomeUnknown
@@ -16,7 +17,8 @@ from adapters.postgres.libpq import LibpqConnection, _name
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import PostgresTaskRepository
 from adapters.postgres.timeouts import Timeouts
-from domain.task import Draft
+from domain.errors import StorageUnavailable, TooManyRequests
+from domain.task import Draft, Task
 from domain.values import Description, Title, UserId
 from tests.contracts.task_repository import NOON
 from tests.faults.proxy import proxy
@@ -112,6 +114,34 @@ async def test_a_result_whose_commit_is_not_confirmed_has_an_unknown_outcome(
         with pytest.raises(OutcomeUnknown):
             await run(single, DOUBLE, "1")
         assert await run(single, DOUBLE, "1") == [(2,)]
+        await single.close()
+
+
+class FullBatcher(Batcher):
+    async def ask(self, *_: object) -> Rows:
+        raise TooManyRequests
+
+
+async def test_a_change_whose_outcome_is_unknown_is_never_refused_as_one_too_many(
+    database: str, pool: Pool, driver: type[Connection]
+) -> None:
+    async with proxy(database) as between:
+        single = Pool(between.conninfo, connections=1, prepare=None, driver=driver)
+        shared = Database(single)
+        shared.batchers = {
+            **shared.batchers,
+            "save_again": FullBatcher(shared.batchers["save_again"]._execute, in_flight=1),
+        }
+        tasks, alice = PostgresTaskRepository(shared), UserId("alice")
+        task = await tasks.add(alice, Draft(Title("Buy milk")), NOON)
+
+        def change(task: Task) -> Task:
+            between.end_to_lose = b"Z\0\0\0\5I"  # of the statement that saves
+            return task.toggle(NOON)
+
+        with pytest.raises(StorageUnavailable):
+            await tasks.update(alice, task.id, change)
+        assert (await tasks.get(alice, task.id)).completed
         await single.close()
 
 

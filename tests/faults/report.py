@@ -18,7 +18,7 @@ HEAD = (
     "held",
     "p50",
     "p99",
-    "a second",
+    "requests/s",
 )
 ATTACK_HEAD = (
     "attack",

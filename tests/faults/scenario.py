@@ -65,7 +65,7 @@ class Figures:
 
     @property
     def rate(self) -> float:
-        """Requests a second, as sent by the load: clients pause between requests."""
+        """Requests per second, as sent by the load: clients pause between requests."""
         took = max(operation.ended for operation in self.operations) - min(op.began for op in self.operations)
         return len(self.operations) / took
 

@@ -107,5 +107,5 @@ async def test_a_commit_whose_result_is_lost_is_neither_repeated_nor_acknowledge
 async def _create_without_results(user: User, stage: Stage, fault: Fault) -> None:
     for _ in range(10):
         stage.between.result_to_lose = ADDED
-        fault.expect((await user.create()).failed, "no creation is acknowledged whose answer was lost")
+        fault.expect((await user.create()).failed, "no creation is acknowledged whose result was lost")
     fault.expect(len((await user.list()).body) == 10, "each of them is there once")

@@ -66,6 +66,8 @@ async def pages(client: Client, url: str) -> list[list[str]]:
         ("offset=3", ["de"]),
         ("offset=5&limit=1", [""]),
         ("skip=10000", [""]),
+        ("offset=0&skip=3&limit=3", ["cab", "de"]),
+        ("offset=&skip=3&limit=3", ["de"]),
     ],
 )
 async def test_next_links_lead_through_the_whole_list(
