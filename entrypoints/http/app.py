@@ -49,6 +49,7 @@ def create(
     app = FastAPI(
         title="Tasks",
         description=openapi.DESCRIPTION,
+        license_info={"name": "MIT", "identifier": "MIT"},
         version=version("todo-backend"),
         openapi_tags=[
             *({"name": part.CONTRACT.prefix, "description": part.CONTRACT.description} for part in reversed(contracts)),
