@@ -239,8 +239,8 @@ def attacks() -> dict[str, Attack]:
         "distinct-tokens": full_speed(8, _distinct_tokens),
         "unknown-keys": full_speed(8, _unknown_keys),
         "broken-token": full_speed(8, _repeated(head("GET", "/api/tasks", bearer=broken))),
-        "half-closed": leaving(4, phases, lambda connection: connection.shutdown(socket.SHUT_WR)),
-        "resets": leaving(4, phases, reset),
+        "half-closed": leaving(20, phases, lambda connection: connection.shutdown(socket.SHUT_WR)),
+        "resets": leaving(20, phases, reset),
         "tls": leaving(20, [tls, secrets.token_bytes(4096)], lambda _: None),
     }
 

@@ -6,16 +6,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx2
 import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.cli.conftest import Todo
 from tests.databases import url
 from tests.faults.attack import under_attack
-from tests.faults.attackers import HOARDER, attacks, token
+from tests.faults.attackers import HOARDER, attacks
 from tests.faults.program import program, warm_up
-from tests.faults.proxy import Proxy
 from tests.faults.report import AttackRow
 from tests.faults.scenario import SECRET, Stage
 
@@ -106,6 +104,7 @@ async def test_the_reader_of_the_log_does_not_decide_over_the_server(
         assert await asyncio.to_thread(serving.process.wait, 15) == 0
     finally:
         serving.process.kill()
+        serving.process.stdout.close()  # type: ignore[union-attr]
         if reader == "stops":
             os.close(reading)
 
@@ -144,19 +143,3 @@ async def test_a_server_with_a_thousand_idle_connections_stops_in_time(stage: St
         assert len(answers) == len(opened)
         for _, writer in opened:
             writer.close()
-
-
-async def test_a_server_whose_database_hangs_stops_in_time(stage: Stage, tmp_path: Path) -> None:
-    between = Proxy(stage.cluster.conninfo)
-    await between.listen()
-    async with program(tmp_path, between.conninfo) as serving:
-        between.black_hole()
-        async with httpx2.AsyncClient(base_url=serving.address, timeout=20, trust_env=False) as client:
-            headers = {"Authorization": f"Bearer {token()}"}
-            waiting = asyncio.create_task(client.get("/api/tasks", headers=headers))
-            await asyncio.sleep(0.2)
-            began = asyncio.get_running_loop().time()
-            assert await asyncio.to_thread(serving.stop) == 0
-            assert asyncio.get_running_loop().time() - began < 12
-            assert (await waiting).status_code == 503
-    await between.close()
