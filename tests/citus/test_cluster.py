@@ -5,8 +5,6 @@ from collections.abc import Sequence
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 from psycopg.conninfo import make_conninfo
 
 from adapters.postgres import citus, sharded
@@ -16,7 +14,7 @@ from adapters.postgres.repository import PostgresTaskRepository
 from adapters.postgres.statements import STATEMENTS
 from domain.values import IdempotencyKey, UserId
 from tests.contracts.task_repository import ALICE, KEY, LATER, MILK, NOON, TaskRepositoryContract
-from tests.contracts.test_equivalence import BothRepositories
+from tests.contracts.test_equivalence import BothRepositories, agree
 
 OWNERS = [UserId(f"owner {number}") for number in range(40)]
 
@@ -35,13 +33,7 @@ class BothOnCitus(BothRepositories):
 
 
 def test_citus_and_memory_agree(cluster: str, batching: bool) -> None:
-    BothOnCitus.conninfo, BothOnCitus.batching = cluster, batching
-    run_state_machine_as_test(
-        BothOnCitus,
-        settings=settings(
-            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    agree(BothOnCitus, cluster, batching=batching, examples=15)
 
 
 @pytest.fixture

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from adapters.postgres.database import Database
 from adapters.postgres.repository import PostgresTaskRepository
@@ -15,7 +13,7 @@ from domain.values import UserId
 from tests.citus.simulated import ShardedPool, simulate_shards, split_shards
 from tests.cli.conftest import Todo
 from tests.contracts.task_repository import LATER, MILK, NOON, TaskRepositoryContract
-from tests.contracts.test_equivalence import BothRepositories
+from tests.contracts.test_equivalence import BothRepositories, agree
 from tests.databases import fresh_database, url
 
 OWNERS = [UserId(f"owner {number}") for number in range(40)]
@@ -52,13 +50,7 @@ class BothOnShards(BothRepositories):
 
 
 def test_shards_and_memory_agree(sharded: str, batching: bool) -> None:
-    BothOnShards.conninfo, BothOnShards.batching = sharded, batching
-    run_state_machine_as_test(
-        BothOnShards,
-        settings=settings(
-            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
-    )
+    agree(BothOnShards, sharded, batching=batching, examples=15)
 
 
 async def test_concurrent_calls_share_a_statement_for_each_shard(sharded_pool: ShardedPool) -> None:

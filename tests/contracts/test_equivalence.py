@@ -164,11 +164,16 @@ class BothRepositories(RuleBasedStateMachine):
         return {list_: [*map(outcome, page)] for list_, page in zip(lists, pages, strict=True)}
 
 
-def test_postgres_and_memory_agree(database: str, batching: bool) -> None:
-    BothRepositories.conninfo, BothRepositories.batching = database, batching
+def agree(machine: type[BothRepositories], conninfo: str, *, batching: bool, examples: int) -> None:
+    """Runs the machine on the database."""
+    machine.conninfo, machine.batching = conninfo, batching
     run_state_machine_as_test(
-        BothRepositories,
+        machine,
         settings=settings(
-            max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+def test_postgres_and_memory_agree(database: str, batching: bool) -> None:
+    agree(BothRepositories, database, batching=batching, examples=25)
