@@ -1,5 +1,6 @@
 """Checks, before anything is measured, that all servers implement the same API completely."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ FIELDS: Mapping[str, type | tuple[type, ...]] = {
     "created_at": str,
     "updated_at": str,
 }
+REQUESTS = 6  # of `_operations`
+LOG_SECONDS = 0.3  # longer than any of the servers collects lines before it writes them
 _BODY = {"title": "Something", "description": "In a few words", "completed": True}
 
 
@@ -25,12 +28,28 @@ class NotConforming(Exception):
     """A server behaves differently, so it cannot be compared."""
 
 
-def check(server: ServerProcess, token: str, owner: Owner, foreign: int) -> None:
+def check(server: ServerProcess, token: str, owner: Owner, foreign: int, *, logged: bool) -> None:
     """Raises NotConforming. The token is that of `owner`; `foreign` is the ID of another user's task."""
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx2.Client(base_url=server.url, headers=headers, trust_env=False) as client:
-        _operations(client, owner, server.name)
-        _refusals(client, owner, foreign, server.name)
+    try:
+        with httpx2.Client(base_url=server.url, headers=headers, trust_env=False) as client:
+            time.sleep(LOG_SECONDS)  # for the request that found the server ready
+            server.truncate_log()
+            _operations(client, owner, server.name)
+            _request_log(server, logged)
+            _refusals(client, owner, foreign, server.name)
+    except httpx2.TransportError as fault:
+        raise NotConforming(f"{server.name} does not respond: {fault!r}") from fault
+
+
+def _request_log(server: ServerProcess, logged: bool) -> None:
+    time.sleep(LOG_SECONDS)
+    lines = [line for line in server.log_lines() if "/api/tasks" in line]
+    if logged:
+        _require(len(lines) == REQUESTS, f"logs {len(lines)} lines for {REQUESTS} requests", server.name)
+        _require("GET" in lines[0] and "200" in lines[0], f"logs {lines[0]} for a list", server.name)
+    else:
+        _require(not lines, "logs requests", server.name)
 
 
 def _operations(client: httpx2.Client, owner: Owner, name: str) -> None:

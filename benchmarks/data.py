@@ -16,8 +16,8 @@ FOLDER = Path(__file__).with_name(".data") / "postgres"
 CALLERS = 200  # of each kind
 SMALL, LARGE = 2500, 500  # owners of 20 and of 100 tasks: 100,000 tasks in all
 
-# Durable, as by default; but no background work starts in the middle of a measurement.
-_QUIET = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "16GB"}
+# Durable, as by default; but no background work starts in the middle of a measurement, and all servers' pools fit.
+_SETTINGS = {"autovacuum": "off", "checkpoint_timeout": "1h", "max_wal_size": "16GB", "max_connections": "200"}
 _INSERT = """
     INSERT INTO tasks (user_id, id, title, description, completed, created_at, updated_at) OVERRIDING SYSTEM VALUE
     SELECT {owner}, n + {above}, 'Something to be done, number ' || n,
@@ -72,8 +72,8 @@ class Database:
 def databases(*names: str) -> Iterator[Sequence[Database]]:
     """Empty databases with the schema of our migrations, dropped when the context closes."""
     with local_postgres.running(FOLDER) as server:
-        _on(server, *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in _QUIET.items()))
-        _on(server, "SELECT pg_reload_conf()")
+        _on(server, *(f"ALTER SYSTEM SET {name} = '{value}'" for name, value in _SETTINGS.items()))
+    with local_postgres.running(FOLDER) as server:  # again: max_connections is read at the start
         drop = [f"DROP DATABASE IF EXISTS {name} WITH (FORCE)" for name in names]
         _on(server, *drop, *(f"CREATE DATABASE {name}" for name in names))
         try:

@@ -16,7 +16,7 @@ from benchmarks import long_list, plans, report
 from benchmarks.data import CALLERS, Database, Owner, databases
 from benchmarks.load import write_callers
 from benchmarks.measure import Case, Measurement, Results, SystemUnderTest, measure_interleaved
-from benchmarks.servers import DatabaseAddress, serving
+from benchmarks.servers import OURS, DatabaseAddress, serving
 from benchmarks.tokens import Issuer, issuing
 
 SIZES = {"10 k": 10_000, "1 M": 1_000_000, "10 M": 10_000_000}
@@ -50,7 +50,7 @@ def _systems(
         for name, database, members in zip(SIZES, created, owners, strict=True):
             callers = folder / database.name
             write_callers(callers, members, issuer, "HS256")
-            server = stack.enter_context(serving("ours", DatabaseAddress(database.name, database.socket), issuer))
+            server = stack.enter_context(serving(OURS, DatabaseAddress(database.name, database.socket), issuer))
             systems.append(SystemUnderTest(name, server, database, callers))
         yield systems
 

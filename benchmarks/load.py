@@ -13,6 +13,10 @@ OPERATIONS = ("get", "list-20", "list-100", "create", "put", "complete", "mix")
 _SCRIPT = Path(__file__).with_name("requests.lua")
 
 
+class LoadFailed(Exception):
+    """No load could be generated, because the server does not accept connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadResult:
     """Latencies are in milliseconds. `errors` had a status of 400 or more; `lost` requests got no response."""
@@ -37,10 +41,10 @@ def write_callers(file: Path, owners: Mapping[str, Sequence[Owner]], issuer: Iss
 
 
 def load(url: str, operation: str, callers: Path, *, connections: int, seconds: int, seed: int = 1) -> LoadResult:
-    """Closed-loop load: every connection sends its next request as soon as it has a response."""
+    """Closed-loop load: every connection sends its next request as soon as it has a response. Raises LoadFailed."""
     command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s"]
     command += ["--timeout", "20s", "--script", str(_SCRIPT), url, "--", operation, str(callers), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
     if done.returncode:
-        raise RuntimeError(f"wrk failed: {done.stderr or done.stdout}")
+        raise LoadFailed(f"wrk: {done.stderr or done.stdout}")
     return LoadResult(**json.loads(done.stdout.splitlines()[-1]))

@@ -12,7 +12,7 @@ import httpx2
 from benchmarks import accounting, report
 from benchmarks.data import Database, Owner
 from benchmarks.load import LoadResult, load, write_callers
-from benchmarks.servers import DatabaseAddress, ServerProcess, serving
+from benchmarks.servers import OURS, DatabaseAddress, ServerProcess, serving
 from benchmarks.tokens import Issuer
 
 TASKS = 100_000
@@ -41,7 +41,7 @@ def measure(database: Database, owners: Mapping[str, Sequence[Owner]], issuer: I
     database.settle()
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
-        serving("ours", DatabaseAddress(database.name, database.socket), issuer) as server,
+        serving(OURS, DatabaseAddress(database.name, database.socket), issuer) as server,
     ):
         callers = Path(folder) / "callers"
         write_callers(callers, owners, issuer, "HS256")

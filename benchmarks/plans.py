@@ -5,7 +5,7 @@ import re
 import httpx2
 
 from benchmarks.data import FOLDER, Database, Owner
-from benchmarks.servers import DatabaseAddress, serving
+from benchmarks.servers import OURS, DatabaseAddress, serving
 from benchmarks.tokens import Issuer
 
 _EXPLAIN = {
@@ -25,7 +25,7 @@ def used(database: Database, owner: Owner, issuer: Issuer) -> dict[str, str]:
     database.execute(*(f"ALTER DATABASE {database.name} SET {name} = '{value}'" for name, value in _EXPLAIN.items()))
     client = httpx2.Client(headers={"Authorization": f"Bearer {issuer.token(owner.user_id)}"}, trust_env=False)
     try:
-        with client, serving("ours", DatabaseAddress(database.name, database.socket), issuer) as server:
+        with client, serving(OURS, DatabaseAddress(database.name, database.socket), issuer) as server:
             tasks = f"{server.url}/api/tasks"
             requests = {
                 "get": ("GET", f"{tasks}/{owner.tasks[0]}", None),

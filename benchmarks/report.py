@@ -10,45 +10,66 @@ from pathlib import Path
 from benchmarks import chart
 from benchmarks.measure import Case, Measurement, Results
 from benchmarks.scenarios import SCENARIOS, Start
-from benchmarks.servers import DESCRIPTIONS
-from benchmarks.targets import SLOWEST_START, TARGETS, Target
+from benchmarks.servers import SERVERS
+from benchmarks.targets import Verdict
 
 _DOCS = Path(__file__).parents[1] / "docs/explanation"
 _PEERS = Path(__file__).with_name("peers")
+SUMMARIZED = 32  # connections
 
 
-def targets(results: Results, starts: Mapping[str, Start]) -> str:
-    """A table of the targets that were measured; empty if none was."""
-    rows = [_target(target, results) for target in TARGETS if target.ratio(results) is not None]
-    if "ours" in starts:
-        took = starts["ours"].seconds
-        rows.append(["start", "", "seconds", "", f"≤ {SLOWEST_START}", *_verdict(took, took <= SLOWEST_START)])
-    if not rows:
+def summary(results: Results) -> str:
+    """A table of CPU and throughput at 32 connections, by operation and server; empty if nothing was measured there."""
+    cases = {case: by_server for case, by_server in results.items() if case.connections == SUMMARIZED}
+    servers = [*dict.fromkeys(name for by_server in cases.values() for name in by_server)]
+    rows = [
+        [case.label, *(_cost_and_speed(by_server.get(name)) for name in servers)] for case, by_server in cases.items()
+    ]
+    return table(["CPU µs, requests/s", *servers], rows) if rows else ""
+
+
+def _cost_and_speed(measured: Measurement | None) -> str:
+    if measured is None:
         return ""
-    reached = sum(row[-1] == "reached" for row in rows)
+    return "**failed**" if measured.failed else f"{measured.total:.0f}, {measured.throughput:.0f}"
+
+
+def targets(judged: Sequence[Verdict]) -> str:
+    """A table; empty if no target was measured."""
     head = ["measurement", "connections", "figure", "against", "target", "measured", ""]
-    return f"{reached} of {len(rows)} reached.\n\n" + table(head, rows)
+    return table(head, [_target(verdict) for verdict in judged]) if judged else ""
 
 
-def _target(target: Target, results: Results) -> list[str]:
-    case, ratio = target.case, target.ratio(results)
-    assert ratio is not None
-    what = case.operation + ("" if case.scenario == "near" else f" ({case.scenario})")
-    limit = f"{'≥' if target.at_least else '≤'} {target.limit}"
-    return [what, str(case.connections), target.figure, target.peer, limit, *_verdict(ratio, target.reached(results))]
+def _target(verdict: Verdict) -> list[str]:
+    what = [verdict.measurement, verdict.connections, verdict.figure, verdict.against, verdict.limit]
+    return [*what, f"{verdict.measured:.2f}", "reached" if verdict.reached else "**missed**"]
 
 
-def _verdict(measured: float, reached: bool) -> list[str]:
-    return [f"{measured:.2f}", "reached" if reached else "**missed**"]
+def failures(results: Results) -> list[str]:
+    """A line for each measurement in which requests failed."""
+    return [
+        f"{case.scenario}: {name} failed {measured.failed:.0f} of {case.operation} at {_connections(case.connections)}"
+        for case, by_server in results.items()
+        for name, measured in by_server.items()
+        if measured.failed
+    ]
 
 
-def write(results: Results, starts: Mapping[str, Start], rounds: int, seconds: int) -> None:
+def outcome(judged: Sequence[Verdict], faults: Sequence[str]) -> str:
+    """One line: how many targets were missed, and whether all servers could be compared."""
+    missed = sum(not verdict.reached for verdict in judged)
+    line = f"{missed} of {len(judged)} targets missed" if missed else f"All {len(judged)} targets reached"
+    return line + (f"; failures of servers: {len(faults)}." if faults else ".")
+
+
+def write(results: Results, starts: Mapping[str, Start], judged: Sequence[Verdict], rounds: int, seconds: int) -> None:
     """Writes the results into the document, and draws the chart."""
     (_DOCS / "performance.svg").write_text(chart.draw(results))
     parts = [
         f"Measurement on {_today()}: {_machine()}; {_versions()}. Medians of {rounds} rounds of {seconds} s.",
         "![CPU for each request, by server, at 32 connections](performance.svg)",
-        "### Targets\n\n" + targets(results, starts),
+        f"### Summary, {_connections(SUMMARIZED)}\n\n" + summary(results),
+        f"### Targets\n\n{outcome(judged, failures(results))}\n\n" + targets(judged),
         *(_tables(results)),
         "### From process start to first response\n\n" + _starts(starts),
     ]
@@ -79,7 +100,7 @@ def _tables(results: Results) -> list[str]:
     return [
         f"### {scenario.title}, {_connections(number)}\n\n" + one_table(results, scenario.name, number)
         for scenario in SCENARIOS
-        for number in scenario.connections
+        for number in scenario.peers
     ]
 
 
@@ -91,7 +112,7 @@ def one_table(results: Results, scenario: str, connections: int) -> str:
     head = ["operation", "server", "server µs", "database µs", "total", "ours ÷ it"]
     head += ["requests/s", "p50 ms", "p99 ms", "MB"]
     rows = [
-        _figures(case, name, measured, by_server["ours"])
+        _figures(case, name, measured, by_server.get("ours"))
         for case, by_server in results.items()
         if (case.scenario, case.connections) == (scenario, connections)
         for name, measured in by_server.items()
@@ -99,17 +120,18 @@ def one_table(results: Results, scenario: str, connections: int) -> str:
     return table(head, rows)
 
 
-def _figures(case: Case, name: str, measured: Measurement, ours: Measurement) -> list[str]:
+def _figures(case: Case, name: str, measured: Measurement, ours: Measurement | None) -> list[str]:
     if measured.failed:
         return [case.operation, name, f"**{measured.failed:.0f} failed**", *[""] * 7]
-    ratio = "" if name == "ours" else f"{ours.total / measured.total:.2f}"
+    ratio = "" if name == "ours" or ours is None else f"{ours.total / measured.total:.2f}"
     cost = [f"{measured.server:.0f}", f"{measured.database:.0f}", f"{measured.total:.0f}", ratio]
     speed = [f"{measured.throughput:.0f}", f"{measured.p50:.2f}", f"{measured.p99:.2f}"]
     return [case.operation, name, *cost, *speed, f"{measured.memory:.0f}"]
 
 
 def _starts(starts: Mapping[str, Start]) -> str:
-    rows = [[DESCRIPTIONS[name], f"{start.seconds:.2f}", f"{start.memory:.0f}"] for name, start in starts.items()]
+    described = {server.name: server.description for server in SERVERS}
+    rows = [[described[name], f"{start.seconds:.2f}", f"{start.memory:.0f}"] for name, start in starts.items()]
     return table(["server", "seconds", "MB resident"], rows)
 
 

@@ -8,31 +8,61 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import accounting, conformance
+from benchmarks.conformance import NotConforming
 from benchmarks.data import Database, Owner, fill
-from benchmarks.load import OPERATIONS, write_callers
-from benchmarks.measure import Case, Results, SystemUnderTest, measure_interleaved
-from benchmarks.servers import DatabaseAddress, delayed, serving
+from benchmarks.load import OPERATIONS, LoadFailed, load, write_callers
+from benchmarks.measure import Case, Results, SystemUnderTest, measure_interleaved, save
+from benchmarks.servers import DatabaseAddress, Server, ServerFailed, delayed, serving
 from benchmarks.tokens import Algorithm, Issuer
 
 STARTS = 3
+COMPILE_SECONDS = 5  # of load on a new process: V8 compiles hot code after some thousands of requests
+FASTIFY = ("fastify", "fastify-cached")
+PEERS = (*FASTIFY, "litestar", "tutorial")
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Operations, numbers of connections, and conditions of some measurements."""
+    """Operations, the peers by number of connections, and conditions of some measurements."""
 
     name: str
     title: str
     operations: Sequence[str]
-    connections: Sequence[int]
+    peers: Mapping[int, Sequence[str]]
     algorithm: Algorithm = "HS256"
     far: bool = False  # whether the database is 5 ms away
+    logged: bool = False  # whether every request is logged
+
+    def cases(self) -> Sequence[Case]:
+        return [Case(self.name, operation, number) for number in self.peers for operation in self.operations]
+
+    def includes(self, server: Server, case: Case) -> bool:
+        """Ours is measured in every case."""
+        return case.operation in server.operations and (server.is_ours or server.name in self.peers[case.connections])
 
 
 SCENARIOS = (
-    Scenario("near", "HS256 tokens, the database on the same machine", OPERATIONS, (32, 1, 256)),
-    Scenario("eddsa", "EdDSA tokens, the database on the same machine", ("get",), (32,), algorithm="EdDSA"),
-    Scenario("far", "HS256 tokens, the database 5 ms away (there and back)", ("get", "create"), (32, 256), far=True),
+    Scenario(
+        "near",
+        "HS256 tokens, the database on the same machine",
+        OPERATIONS,
+        {32: PEERS, 1: FASTIFY, 256: FASTIFY},
+    ),
+    Scenario("eddsa", "EdDSA tokens, the database on the same machine", ("get",), {32: PEERS}, algorithm="EdDSA"),
+    Scenario(
+        "far",
+        "HS256 tokens, the database 5 ms away (there and back)",
+        ("get", "create"),
+        {32: FASTIFY, 256: FASTIFY},
+        far=True,
+    ),
+    Scenario(
+        "logged",
+        "HS256 tokens, the database on the same machine, one log line per request",
+        OPERATIONS,
+        {32: PEERS},
+        logged=True,
+    ),
 )
 
 
@@ -45,47 +75,74 @@ class Start:
 
 
 class Bench:
-    """One database, filled once, and the measurements on it."""
+    """One database, filled once, and the measurements on it. `faults` says which servers could not be compared."""
 
-    def __init__(self, database: Database, issuer: Issuer) -> None:
-        self._database, self._issuer = database, issuer
+    def __init__(self, database: Database, issuer: Issuer, file: Path, echo: Callable[[str], None]) -> None:
+        """Measurements are saved to `file` as they are made, and printed with `echo`."""
+        self.faults: list[str] = []
+        self._database, self._issuer, self._file, self._echo = database, issuer, file, echo
         self._near = DatabaseAddress(database.name, database.socket)
         self._owners: Mapping[str, Sequence[Owner]] = fill(database)
 
     def run(
-        self, scenario: Scenario, servers: Sequence[str], *, rounds: int, seconds: int, echo: Callable[[str], None]
+        self, scenario: Scenario, cases: Sequence[Case], servers: Sequence[Server], *, rounds: int, seconds: int
     ) -> Results:
-        """Raises NotConforming if a server does not behave like the others."""
-        cases = [Case(scenario.name, op, number) for number in scenario.connections for op in scenario.operations]
-        with self._ready(scenario, servers) as ready:
-            return {case: measure_interleaved(case, ready, rounds=rounds, seconds=seconds, echo=echo) for case in cases}
+        """Leaves out peers that do not start, or behave differently. Raises what is wrong with ours."""
+        results: Results = {}
+        taking_part = [server for server in servers if any(scenario.includes(server, case) for case in cases)]
+        with self._ready(scenario, taking_part) as ready:
+            for case in cases:
+                systems = [system for server, system in ready if scenario.includes(server, case)]
+                results[case] = measure_interleaved(case, systems, rounds=rounds, seconds=seconds, echo=self._echo)
+                save(self._file, case, results[case])
+        return results
 
-    def starts(self, name: str, echo: Callable[[str], None]) -> Start:
-        """The median of a few starts, after one that does not count."""
-        measured = [self._start(name) for _ in range(1 + STARTS)][1:]
-        middle = Start(median(start.seconds for start in measured), median(start.memory for start in measured))
-        echo(f"start  {name:<9} {middle.seconds:5.2f} s to the first response {middle.memory:5.0f} MB")
-        return middle
+    def starts(self, servers: Sequence[Server]) -> dict[str, Start]:
+        """The medians of a few starts, after one that does not count. Leaves out peers that do not start."""
+        starts = {}
+        for server in servers:
+            with self._leaving_out("start", server):
+                measured = [self._start(server) for _ in range(1 + STARTS)][1:]
+                start = Start(median(each.seconds for each in measured), median(each.memory for each in measured))
+                self._echo(
+                    f"start  {server.name:<14} {start.seconds:5.2f} s to the first response {start.memory:5.0f} MB"
+                )
+                starts[server.name] = start
+        return starts
 
-    def _start(self, name: str) -> Start:
-        with serving(name, self._near, self._issuer) as server:
-            return Start(server.seconds, accounting.memory(server.process))
+    def _start(self, server: Server) -> Start:
+        with serving(server, self._near, self._issuer) as process:
+            return Start(process.seconds, accounting.memory(process.process))
 
     @contextmanager
-    def _ready(self, scenario: Scenario, names: Sequence[str]) -> Iterator[Sequence[SystemUnderTest]]:
+    def _ready(
+        self, scenario: Scenario, servers: Sequence[Server]
+    ) -> Iterator[Sequence[tuple[Server, SystemUnderTest]]]:
         with ExitStack() as stack:
             callers = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))) / "callers"
             write_callers(callers, self._owners, self._issuer, scenario.algorithm)
             address = stack.enter_context(delayed(self._database)) if scenario.far else self._near
-            systems = []
-            for name in names:
-                server = stack.enter_context(serving(name, address, self._issuer, scenario.algorithm))
-                systems.append(SystemUnderTest(name, server, self._database, callers))
-            self._check(systems, scenario.algorithm)
-            yield systems
+            ready = []
+            *owners, foreign = self._owners["small"]
+            for server, owner in zip(servers, owners, strict=False):
+                with self._leaving_out(scenario.name, server):
+                    process = stack.enter_context(
+                        serving(server, address, self._issuer, scenario.algorithm, logged=scenario.logged)
+                    )
+                    token = self._issuer.token(owner.user_id, scenario.algorithm)
+                    conformance.check(process, token, owner, foreign.tasks[0], logged=scenario.logged)
+                    load(process.url, "mix", callers, connections=32, seconds=COMPILE_SECONDS)
+                    system = SystemUnderTest(server.name, process, self._database, callers, scenario.logged)
+                    ready.append((server, system))
+            self._database.execute("DELETE FROM tasks WHERE title = 'New'")
+            yield ready
 
-    def _check(self, systems: Sequence[SystemUnderTest], algorithm: Algorithm) -> None:
-        *mine, foreign = self._owners["small"]
-        for system, owner in zip(systems, mine, strict=False):
-            conformance.check(system.server, self._issuer.token(owner.user_id, algorithm), owner, foreign.tasks[0])
-        self._database.execute("DELETE FROM tasks WHERE title = 'New'")
+    @contextmanager
+    def _leaving_out(self, where: str, server: Server) -> Iterator[None]:
+        try:
+            yield
+        except (NotConforming, ServerFailed, LoadFailed) as fault:
+            if server.is_ours:
+                raise
+            self.faults.append(f"{where}: {fault}")
+            self._echo(self.faults[-1])

@@ -1,10 +1,12 @@
 """Tests of the measuring instruments, run before each `make bench` on the same machine."""
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,26 +14,24 @@ import pytest
 
 from benchmarks import accounting, chart, report
 from benchmarks.load import OPERATIONS
-from benchmarks.measure import Case, Measurement, Results
-from benchmarks.scenarios import SCENARIOS
-from benchmarks.servers import COMMANDS
-from benchmarks.targets import TARGETS, Target
+from benchmarks.measure import Case, Measurement, Results, save
+from benchmarks.scenarios import FASTIFY, SCENARIOS
+from benchmarks.servers import OURS, SERVERS, DatabaseAddress, environment
+from benchmarks.targets import MOST_MEMORY, TARGETS, Target, Verdict, verdicts
+from benchmarks.tokens import Issuer
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass"
 GET = Case("near", "get", 32)
 
 
-def measured(*, server: float = 100, database: float = 50, failed: int = 0, p99: float = 1) -> Measurement:
-    return Measurement(server, database, throughput=1000, p50=0.5, p99=p99, memory=50, failed=failed)
+def measured(
+    *, server: float = 100, database: float = 50, failed: int = 0, p99: float = 1, memory: float = 50
+) -> Measurement:
+    return Measurement(server, database, throughput=1000, p50=0.5, p99=p99, memory=memory, failed=failed)
 
 
 def all_cases(**by_server: Measurement) -> Results:
-    return {
-        Case(scenario.name, operation, connections): by_server
-        for scenario in SCENARIOS
-        for operation in scenario.operations
-        for connections in scenario.connections
-    }
+    return {case: by_server for scenario in SCENARIOS for case in scenario.cases()}
 
 
 def test_cpu_time_includes_running_and_exited_children() -> None:
@@ -78,30 +78,128 @@ def _round_trip(client: socket.socket, end: socket.socket) -> float:
     return time.perf_counter() - started
 
 
-def test_every_target_refers_to_a_measured_case_and_server() -> None:
-    cases = all_cases().keys()
+def test_every_target_refers_to_a_measured_case_and_to_servers_that_are_measured_in_it() -> None:
+    scenarios = {case: scenario for scenario in SCENARIOS for case in scenario.cases()}
+    by_name = {server.name: server for server in SERVERS}
     for target in TARGETS:
-        assert target.case in cases, target
-        assert target.peer in COMMANDS, target
+        for name in ("ours", *target.peers):
+            assert scenarios[target.case].includes(by_name[name], target.case), target
 
 
 @pytest.mark.parametrize(("ours", "reached"), [(140, True), (160, False)])
 def test_a_target_compares_our_total_with_the_peer_s(ours: float, reached: bool) -> None:
-    results = {GET: {"ours": measured(server=ours, database=20), "fastify": measured()}}
-    target = Target(GET, "fastify", "CPU", 1.1)
-    assert target.ratio(results) == pytest.approx((ours + 20) / 150)
-    assert target.reached(results) is reached
+    results = {GET: {"ours": measured(server=ours, database=20), "litestar": measured()}}
+    verdict = Target(GET, ("litestar",), "CPU", 1.1).verdict(results)
+    assert verdict
+    assert verdict.measured == pytest.approx((ours + 20) / 150)
+    assert verdict.reached is reached
+
+
+@pytest.mark.parametrize(("better", "worse"), [FASTIFY, FASTIFY[::-1]])
+def test_a_target_compares_with_the_better_of_its_peers(better: str, worse: str) -> None:
+    low, high = measured(), measured(server=1000)
+    less_cpu = Target(GET, FASTIFY, "CPU", 1.0).verdict({GET: {"ours": low, better: low, worse: high}})
+    slow, fast = replace(low, throughput=500), replace(low, throughput=2000)
+    more_requests = Target(GET, FASTIFY, "requests/s", 1.0, at_least=True).verdict(
+        {GET: {"ours": low, better: fast, worse: slow}}
+    )
+    assert less_cpu
+    assert more_requests
+    assert (less_cpu.against, less_cpu.measured, less_cpu.reached) == (better, 1.0, True)
+    assert (more_requests.against, more_requests.measured, more_requests.reached) == (better, 0.5, False)
+
+
+def test_a_peer_that_fails_requests_does_not_count_as_the_better_one() -> None:
+    failing, working = measured(server=1, failed=1), measured()
+    target = Target(GET, FASTIFY, "CPU", 1.0)
+    verdict = target.verdict({GET: {"ours": measured(), "fastify": working, "fastify-cached": failing}})
+    assert verdict
+    assert verdict.against == "fastify"
+    assert target.verdict({GET: {"ours": measured(), "fastify": failing}}) is None
 
 
 def test_a_server_that_fails_requests_reaches_no_target() -> None:
     results = {GET: {"ours": measured(server=1, failed=1), "fastify": measured()}}
-    assert not Target(GET, "fastify", "CPU", 1.1).reached(results)
+    verdict = Target(GET, ("fastify",), "CPU", 1.1).verdict(results)
+    assert verdict
+    assert not verdict.reached
     assert "1 failed" in report.one_table(results, "near", 32)
+    assert report.failures(results) == ["near: ours failed 1 of get at 32 connections"]
+
+
+def test_one_case_with_too_much_memory_misses_the_target_for_all() -> None:
+    results = all_cases(ours=measured(memory=MOST_MEMORY))
+    [within] = [verdict for verdict in verdicts(results, {}) if verdict.figure == "MB"]
+    results |= {GET: {"ours": measured(memory=MOST_MEMORY + 1)}}
+    [above] = [verdict for verdict in verdicts(results, {}) if verdict.figure == "MB"]
+    assert within.reached
+    assert not above.reached
+
+
+def test_the_outcome_is_one_line_with_the_numbers_of_missed_targets_and_of_failures() -> None:
+    reached = Verdict("get", "32", "CPU", "fastify", "≤ 1.0", measured=0.9, reached=True)
+    missed = replace(reached, measured=1.1, reached=False)
+    assert "| reached |" in report.targets([reached])
+    assert "| **missed** |" in report.targets([missed])
+    assert report.outcome([reached, reached], []) == "All 2 targets reached."
+    assert report.outcome([reached, missed, missed], []) == "2 of 3 targets missed."
+    assert report.outcome([reached, missed], ["near: x"]) == "1 of 2 targets missed; failures of servers: 1."
+
+
+def test_litestar_and_the_tutorial_are_measured_at_32_connections_and_ours_everywhere() -> None:
+    measured_at = {
+        server.name: {
+            case.connections for scenario in SCENARIOS for case in scenario.cases() if scenario.includes(server, case)
+        }
+        for server in SERVERS
+    }
+    assert measured_at["litestar"] == measured_at["tutorial"] == {32}
+    assert measured_at["ours"] == measured_at["fastify"] == measured_at["fastify-cached"] == {1, 32, 256}
+
+
+def test_a_variant_of_ours_has_its_own_environment_and_is_measured_with_its_operations_only() -> None:
+    variant = replace(OURS, name="ours-variant", environment={"LOG_LEVEL": "error"}, operations=("put", "complete"))
+    near = SCENARIOS[0]
+    assert {case.operation for case in near.cases() if near.includes(variant, case)} == {"put", "complete"}
+    address, issuer = DatabaseAddress("bench", "/tmp"), Issuer(port=1)
+    own, usual = (environment(server, address, issuer, "HS256", logged=False) for server in (variant, OURS))
+    assert own["LOG_LEVEL"] == "error"
+    assert "LOG_LEVEL" not in usual
+
+
+def test_servers_log_requests_only_in_the_scenario_for_that_whatever_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    address, issuer = DatabaseAddress("bench", "/tmp"), Issuer(port=1)
+    for server in SERVERS:
+        for name in server.request_log:
+            monkeypatch.setenv(name, "inherited")
+        silent, logging = (environment(server, address, issuer, "HS256", logged=logged) for logged in (False, True))
+        for name, switched_on in server.request_log.items():
+            assert silent[name] not in (switched_on, "inherited"), server.name
+            assert logging[name] == switched_on, server.name
+    assert [scenario.name for scenario in SCENARIOS if scenario.logged] == ["logged"]
+
+
+def test_measurements_are_saved_case_by_case(tmp_path: Path) -> None:
+    file = tmp_path / "measurements"
+    save(file, GET, {"ours": measured(), "fastify": measured(server=1)})
+    save(file, replace(GET, operation="put"), {"ours": measured(failed=1)})
+    first, second, third = (json.loads(line) for line in file.read_text().splitlines())
+    assert first == {"scenario": "near", "operation": "get", "connections": 32, "name": "ours"} | asdict(measured())
+    assert (second["name"], second["server"]) == ("fastify", 1)
+    assert (third["operation"], third["failed"]) == ("put", 1)
+
+
+def test_the_summary_has_cpu_and_throughput_of_every_server() -> None:
+    results = {GET: {"ours": measured(server=80, database=9), "litestar": measured(failed=1)}}
+    assert report.summary(results).splitlines()[-1] == "| get                | 89, 1000 | **failed** |"
 
 
 def test_the_chart_has_a_bar_for_each_server_and_operation_inside_its_frame() -> None:
-    drawn = ElementTree.fromstring(chart.draw(all_cases(ours=measured(), tutorial=measured(server=90_000))))
+    servers = {"ours": measured(), "tutorial": measured(server=90_000), "fastify": measured(failed=1)}
+    drawn = ElementTree.fromstring(chart.draw(all_cases(**servers)))
     bars = [bar for bar in drawn.iter() if bar.get("height") == str(chart.BAR) and bar.get("class") == "server"]
-    assert len(bars) == 2 * len(OPERATIONS) + 1, "one for the legend"
+    assert len(bars) == 2 * len(OPERATIONS) + 1, "one for the legend; none for figures of failed requests"
     for bar in bars:
         assert float(str(bar.get("x"))) + float(str(bar.get("width"))) <= chart.WIDTH

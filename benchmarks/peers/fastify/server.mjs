@@ -1,19 +1,43 @@
 // The same operations by Fastify and node-postgres, as their documentation recommends: schemas for what comes in and
 // what goes out, @fastify/jwt before the body is read, a pool, and statements that have names, so they are prepared.
-import Fastify from "fastify"
+//
+// TOKEN_CACHE=on: verified tokens are cached. Like our server, which keys them by the token itself: fast-jwt documents
+// this beside its default, a hash of the token, which costs as much as the signature of HS256. An entry is valid for ten
+// minutes (`cacheTTL`), but not beyond the token's `exp`; the least recently used of 1,000 makes room.
+// REQUEST_LOG=on: one line of JSON per request instead of Fastify's two. Like our server, pino collects lines before it
+// writes them ("asynchronous logging").
+import Fastify, { LogController } from "fastify"
 import jwt from "@fastify/jwt"
 import pg from "pg"
+import pino from "pino"
 
-const { PORT, JWT_ALGORITHM, JWT_KEY, JWT_ISSUER, JWT_AUDIENCE } = process.env
+const { PORT, JWT_ALGORITHM, JWT_KEY, JWT_ISSUER, JWT_AUDIENCE, TOKEN_CACHE, REQUEST_LOG } = process.env
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 const pool = new pg.Pool({ max: 20 }) // where to is in PGHOST, PGPORT, PGUSER, PGDATABASE
 
-const app = Fastify({ logger: false })
+class RequestLog extends LogController {
+  incomingRequest() {}
+
+  requestCompleted(_error, request, reply) {
+    const { method, routeOptions } = request
+    reply.log.info({ method, route: routeOptions.url, status: reply.statusCode, milliseconds: reply.elapsedTime })
+  }
+}
+
+const lines = { sync: false, minLength: 4096, periodicFlush: 20 }
+const logging = { logger: { stream: pino.destination(lines) }, logController: new RequestLog() }
+
+const app = Fastify(REQUEST_LOG === "on" ? logging : { logger: false })
 await app.register(jwt, {
   secret: { public: JWT_KEY },
   ...(JWT_ALGORITHM === "HS256" ? { secret: JWT_KEY } : {}),
-  verify: { algorithms: [JWT_ALGORITHM], allowedIss: JWT_ISSUER, allowedAud: JWT_AUDIENCE },
+  verify: {
+    algorithms: [JWT_ALGORITHM],
+    allowedIss: JWT_ISSUER,
+    allowedAud: JWT_AUDIENCE,
+    ...(TOKEN_CACHE === "on" ? { cache: true, cacheKeyBuilder: (token) => token } : {}),
+  },
 })
 app.addHook("onRequest", (request) => request.jwtVerify())
 

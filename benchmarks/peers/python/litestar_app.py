@@ -1,9 +1,13 @@
-"""The same operations with Litestar, msgspec and asyncpg: its own JWT middleware, a pool, plain SQL."""
+"""The same operations with Litestar, msgspec and asyncpg: its own JWT middleware, a pool, plain SQL.
+
+REQUEST_LOG=on: one line of JSON per request, by its logging middleware and structlog.
+"""
 
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
+from time import perf_counter
 from typing import Annotated, Any, Literal
 
 import asyncpg
@@ -12,9 +16,12 @@ from litestar import Litestar, Request, Response, get, patch, post, put
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
+from litestar.middleware.logging import LoggingMiddleware, LoggingMiddlewareConfig
 from litestar.openapi.config import OpenAPIConfig
 from litestar.params import Parameter
+from litestar.plugins.structlog import StructlogConfig, StructlogPlugin
 from litestar.security.jwt import JWTAuth, Token
+from litestar.types import Scope, Send
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"\S")]
@@ -96,6 +103,19 @@ async def complete_task(task_id: TaskId, pool: Pool, request: Request[str, Token
     return found(await pool.fetchrow(toggle, request.user, task_id))
 
 
+class RequestLog(LoggingMiddleware):
+    """Its own lines have the request's fields in one, and the response's in another."""
+
+    def create_send_wrapper(self, scope: Scope, send: Send) -> Send:
+        scope["state"]["started"] = perf_counter()
+        return super().create_send_wrapper(scope, send)
+
+    def extract_response_data(self, scope: Scope) -> dict[str, Any]:
+        milliseconds = (perf_counter() - scope["state"]["started"]) * 1000
+        request = {"method": scope["method"], "path": scope["path"], "milliseconds": milliseconds}
+        return {**super().extract_response_data(scope), **request}
+
+
 async def user_of(token: Token, _connection: Any) -> str:
     return token.sub
 
@@ -119,10 +139,16 @@ authentication = JWTAuth[str](
     accepted_audiences=[os.environ["JWT_AUDIENCE"]],
 )
 
+one_line = LoggingMiddlewareConfig(
+    request_log_fields=(), response_log_fields=("status_code",), middleware_class=RequestLog
+)
+logging = [StructlogPlugin(StructlogConfig(middleware_logging_config=one_line))]
+
 app = Litestar(
     route_handlers=[list_tasks, get_task, create_task, edit_task, complete_task],
     dependencies={"pool": Provide(the_pool)},
     lifespan=[connected],
     on_app_init=[authentication.on_app_init],
+    plugins=logging if os.environ.get("REQUEST_LOG") == "on" else [],
     openapi_config=OpenAPIConfig(title="Tasks", version="1"),
 )
