@@ -66,10 +66,11 @@ def run(
         starts = bench.starts(chosen) if "start" in tables else {}
     judged = verdicts(results, starts)
     faults = [*bench.faults, *report.failures(results)]
-    for text in (report.summary(results), report.targets(judged), *faults, report.outcome(judged, faults)):
+    outcome = report.outcome(judged, faults)
+    for text in (report.summary(results), report.targets(judged), *faults, outcome):
         typer.echo("\n" + text)
     if complete:
-        report.write(results, starts, judged, rounds, seconds)
+        report.write(results, starts, judged, outcome, rounds=rounds, seconds=seconds)
     if not report_only and (faults or not all(verdict.reached for verdict in judged)):
         raise typer.Exit(1)
 

@@ -62,14 +62,22 @@ def outcome(judged: Sequence[Verdict], faults: Sequence[str]) -> str:
     return line + (f"; failures of servers: {len(faults)}." if faults else ".")
 
 
-def write(results: Results, starts: Mapping[str, Start], judged: Sequence[Verdict], rounds: int, seconds: int) -> None:
+def write(
+    results: Results,
+    starts: Mapping[str, Start],
+    judged: Sequence[Verdict],
+    outcome: str,
+    *,
+    rounds: int,
+    seconds: int,
+) -> None:
     """Writes the results into the document, and draws the chart."""
     (_DOCS / "performance.svg").write_text(chart.draw(results))
     parts = [
         f"Measurement on {_today()}: {_machine()}; {_versions()}. Medians of {rounds} rounds of {seconds} s.",
         "![CPU for each request, by server, at 32 connections](performance.svg)",
         f"### Summary, {_connections(SUMMARIZED)}\n\n" + summary(results),
-        f"### Targets\n\n{outcome(judged, failures(results))}\n\n" + targets(judged),
+        f"### Targets\n\n{outcome}\n\n" + targets(judged),
         *(_tables(results)),
         "### From process start to first response\n\n" + _starts(starts),
     ]

@@ -59,7 +59,7 @@ SERVERS = (
     ),
     Server(
         "fastify-cached",
-        "the same, with the cache of verified tokens",
+        "the same, with fast-jwt's cache of verified tokens",
         _FASTIFY,
         environment={"TOKEN_CACHE": "on", "REQUEST_LOG": "off"},
         request_log={"REQUEST_LOG": "on"},
@@ -118,7 +118,7 @@ class ServerProcess:
     """A running server. `seconds`: from its start to its first response."""
 
     def __init__(self, server: Server, folder: Path, environment: Mapping[str, str], token: str) -> None:
-        self.name, self._folder, self._token = server.name, folder, token
+        self.name, self.folder, self._token = server.name, folder, token
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._command = [part.format(port=port) for part in server.command]
@@ -131,7 +131,7 @@ class ServerProcess:
         with self._log.open("ab") as log:
             self._popen = subprocess.Popen(
                 self._command,
-                cwd=self._folder,
+                cwd=self.folder,
                 env=self._environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,13 +14,32 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import accounting, chart, report
-from benchmarks.load import OPERATIONS
-from benchmarks.measure import Case, Measurement, Results, save
-from benchmarks.scenarios import FASTIFY, SCENARIOS
-from benchmarks.servers import OURS, SERVERS, DatabaseAddress, environment
+from benchmarks.data import Database, Owner, databases
+from benchmarks.load import OPERATIONS, write_callers
+from benchmarks.measure import Case, Measurement, Results, SystemUnderTest, measure_interleaved, save
+from benchmarks.scenarios import FASTIFY, SCENARIOS, Bench
+from benchmarks.servers import OURS, SERVERS, DatabaseAddress, ServerFailed, environment, serving
 from benchmarks.targets import MOST_MEMORY, TARGETS, Target, Verdict, verdicts
 from benchmarks.tokens import Issuer
 
+SERVER = """
+import os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        if os.path.exists("exit"):
+            os.remove("exit")
+            os._exit(1)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
 BURN = "import time\nwhile time.process_time() < 0.3: pass"
 GET = Case("near", "get", 32)
 
@@ -179,6 +199,48 @@ def test_servers_log_requests_only_in_the_scenario_for_that_whatever_the_environ
             assert silent[name] not in (switched_on, "inherited"), server.name
             assert logging[name] == switched_on, server.name
     assert [scenario.name for scenario in SCENARIOS if scenario.logged] == ["logged"]
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[Database]:
+    with databases("instruments") as [created]:
+        yield created
+
+
+@pytest.fixture
+def simple(database: Database, tmp_path: Path) -> Iterator[SystemUnderTest]:
+    """A server that responds to everything, and logs nothing."""
+    issuer, callers = Issuer(port=1), tmp_path / "callers"
+    owners = {kind: [Owner(kind, [1])] for kind in ("small", "large", "writer")}
+    write_callers(callers, owners, issuer, "HS256")
+    server = replace(SERVERS[1], name="simple", command=[sys.executable, "-c", SERVER])
+    with serving(server, DatabaseAddress(database.name, database.socket), issuer) as process:
+        yield SystemUnderTest("simple", process, database, callers)
+
+
+def test_a_server_that_exits_while_it_is_measured_fails_and_is_restarted(simple: SystemUnderTest) -> None:
+    (simple.server.folder / "exit").touch()
+    failed = measure_interleaved(GET, [simple], rounds=1, seconds=1, echo=print)["simple"].failed
+    again = measure_interleaved(GET, [simple], rounds=1, seconds=1, echo=print)["simple"].failed
+    assert (failed, again) == (GET.connections, 0)
+
+
+def test_a_server_that_does_not_log_a_request_fails_where_requests_are_logged(simple: SystemUnderTest) -> None:
+    silent = simple.measure(GET, seconds=1, seed=1)
+    logged = replace(simple, logged=True).measure(GET, seconds=1, seed=1)
+    assert silent.failed == 0
+    assert logged.failed > 0
+
+
+def test_a_run_goes_on_without_a_peer_that_does_not_start_but_not_without_ours(
+    database: Database, tmp_path: Path
+) -> None:
+    peer = replace(SERVERS[1], command=[sys.executable, "-c", "raise SystemExit('broken')"])
+    bench = Bench(database, Issuer(port=1), tmp_path / "measurements", print)
+    assert bench.starts([peer]) == {}
+    assert [fault.partition(":\n")[0] for fault in bench.faults] == ["start: fastify does not respond"]
+    with pytest.raises(ServerFailed):
+        bench.starts([replace(peer, is_ours=True)])
 
 
 def test_measurements_are_saved_case_by_case(tmp_path: Path) -> None:
