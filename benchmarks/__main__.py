@@ -67,7 +67,7 @@ def run(
     judged = verdicts(results, starts)
     faults = [*bench.faults, *report.failures(results)]
     outcome = report.outcome(judged, faults)
-    for text in (report.summary(results), report.targets(judged), *faults, outcome):
+    for text in filter(None, (report.summary(results), report.targets(judged), *faults, outcome)):
         typer.echo("\n" + text)
     if complete:
         report.write(results, starts, judged, outcome, rounds=rounds, seconds=seconds)
