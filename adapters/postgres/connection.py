@@ -95,12 +95,18 @@ class Connection:
             raise StatementFailed(error.sqlstate) from None
 
     def _expire(self) -> None:
-        self._cancelling = self._cancelling or asyncio.create_task(self._cancel())
+        if not self._cancelling:
+            self._cancelling = asyncio.create_task(self._cancel())
+            self._cancelling.add_done_callback(self._disconnect)
 
     async def _cancel(self) -> None:
         with suppress(psycopg.Error):
             await self._driver.cancel_safe(timeout=self._cancel_timeout)
             await asyncio.sleep(self._cancel_timeout)
+
+    def _disconnect(self, _: asyncio.Task[None]) -> None:
+        """Also if cancelling is itself cancelled, as all tasks are when the process ends: the statement, which waits
+        for the server even then, would never end."""
         if not self._driver.closed:
             with socket.socket(fileno=os.dup(self._driver.fileno())) as end, suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)

@@ -173,6 +173,36 @@ async def test_a_cancelled_statement_is_cancelled_on_the_server_and_frees_its_co
     await single.close()
 
 
+async def test_a_statement_on_a_dead_network_ends_when_all_tasks_are_cancelled(
+    database: str, driver: type[Connection]
+) -> None:
+    """As `asyncio.run` does at the end of a process, while the server is asked to cancel the statement."""
+    async with proxy(database) as between:
+        connection = await driver.open(between.conninfo, cancel_timeout=60)
+        between.forget()
+        others = asyncio.all_tasks()
+        executing = asyncio.create_task(connection.execute(b"SELECT 1", (), 0, prepare=False))
+        while not connection.expired:  # noqa: ASYNC110 - a connection has no events
+            await asyncio.sleep(0)
+        for task in asyncio.all_tasks() - others:
+            task.cancel()
+        await asyncio.wait([executing], timeout=60)
+        assert executing.done()
+        connection.close()
+
+
+async def test_a_statement_ends_that_is_cancelled_while_its_connection_closes(database: str) -> None:
+    connection = await LibpqConnection.open(database, cancel_timeout=60)
+    deadline = asyncio.get_running_loop().time() + 60
+    executing = asyncio.create_task(connection.execute(b"SELECT pg_sleep(60)", (), deadline, prepare=False))
+    await asyncio.sleep(0)
+    assert connection._waiter
+    executing.cancel()
+    connection.close()
+    await asyncio.wait([executing], timeout=60)
+    assert executing.cancelled()
+
+
 async def _active(database: str) -> None:
     """Until the server executes the sleeping statement."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as other:

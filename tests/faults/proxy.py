@@ -143,9 +143,7 @@ class Proxy:
 
     async def listen(self) -> None:
         """Starts to listen, or resumes on the same port."""
-        for pending in self._backlog:
-            pending.close()
-        self._backlog = []
+        self._empty_backlog()
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._listener.sockets[0].getsockname()[1]
         options = {"host": "127.0.0.1", "port": str(self.port), "sslmode": "disable", "gssencmode": "disable"}
@@ -158,6 +156,12 @@ class Proxy:
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving)
+        self._empty_backlog()
+
+    def _empty_backlog(self) -> None:
+        for pending in self._backlog:
+            pending.close()
+        self._backlog = []
 
 
 @asynccontextmanager

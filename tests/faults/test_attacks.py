@@ -2,19 +2,22 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import httpx2
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from tests.cli.conftest import Todo
+from tests.cli.conftest import Serving, Todo, processes
 from tests.databases import url
 from tests.faults.attack import under_attack
-from tests.faults.attackers import HOARDER, attacks
+from tests.faults.attackers import HOARDER, attacks, token
 from tests.faults.program import program, warm_up
-from tests.faults.report import AttackRow
+from tests.faults.proxy import proxy
+from tests.faults.report import AttackRow, Row
 from tests.faults.scenario import SECRET, Stage
 
 pytestmark = pytest.mark.scenario
@@ -143,3 +146,38 @@ async def test_a_server_with_a_thousand_idle_connections_stops_in_time(stage: St
         assert len(answers) == len(opened)
         for _, writer in opened:
             writer.close()
+
+
+def kill(serving: Serving) -> None:
+    for process in processes(serving.process.pid):
+        os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_server_whose_database_hangs_stops_in_time(workers: int, stage: Stage, tmp_path: Path) -> None:
+    arguments = [] if workers == 1 else ["--workers", str(workers)]
+    clock = asyncio.get_running_loop().time
+    async with (
+        proxy(stage.cluster.conninfo) as between,
+        program(tmp_path, between.conninfo, *arguments) as serving,
+        httpx2.AsyncClient(base_url=serving.address, timeout=20, trust_env=False) as client,
+    ):
+        between.to_server.clear()
+        between.black_hole()
+        began = clock()
+        responding = asyncio.create_task(client.get("/api/tasks", headers={"Authorization": f"Bearer {token()}"}))
+        await between.swallowed.wait()
+        giving_up = asyncio.get_running_loop().call_later(30, kill, serving)
+        code = await asyncio.to_thread(serving.stop)
+        giving_up.cancel()
+        took = clock() - began
+        response = await responding
+        responded = response.elapsed.total_seconds()
+    must = {
+        "503 within 6 s": response.status_code == 503 and responded <= 6,
+        "exit 0 within 10 s": code == 0 and took <= 10,
+    }
+    missed = [f"not: {words}" for words, kept in must.items() if not kept]
+    name = "SIGTERM while the database hangs" + ("" if workers == 1 else f", {workers} workers")
+    stage.rows.append(Row(name, 1, 1, 1, f"{responded:.2f} s", "", ", ".join(must), "; ".join(missed) or "held"))
+    assert missed == []
