@@ -9,6 +9,7 @@ from domain.task import Changes, Draft, ExpectedVersions, Task
 from domain.values import IdempotencyKey, TaskId, UserId
 
 CHUNK = 200  # tasks of a list that are in memory at once
+CHUNK_BYTES = 256 * 1024  # of their texts, in a list of more than one chunk; 200 tasks may have 4 MB
 PART = 10_000  # ids of a sorted list that are in memory at once
 
 
@@ -32,25 +33,33 @@ class TodoList:
         """All tasks that the selection includes (after a position), in chunks; the last may be empty. Chunks are
         separate reads: a concurrent change may or may not show. Holds none while the caller uses it.
 
+        A list of more than CHUNK tasks comes in chunks of at most CHUNK_BYTES or one task, a shorter one in one chunk.
         Every read of an order without an index sorts all tasks, so the ids of many are read at once, then the tasks.
         """
-        more = True
+        more, limit, split = True, CHUNK, False
         while more:
-            chunks = [await self.tasks.page(self.owner, selection, after=after, limit=CHUNK)]
-            more = len(chunks[0]) == CHUNK
+            found = await self.tasks.page(self.owner, selection, after=after, limit=limit + 1)
+            split = split or len(found) > limit
+            chunks = [_beginning(found, limit) if split else found]
+            more = len(chunks[0]) < len(found)
+            del found
             if more:
-                after = selection.position(chunks[0][-1])
+                after, limit = selection.position(chunks[0][-1]), _next_limit(chunks[0])
             yield chunks.pop()
             if selection.sort is not Sort.CREATED:
                 break
         while more:
             ids, after = await self.tasks.ids(self.owner, selection, after=after, limit=PART)
             more = len(ids) == PART
-            for start in range(0, len(ids), CHUNK):
-                found = await self.tasks.by_ids(self.owner, ids[start : start + CHUNK])
-                chunks = [[task for task in found if selection.includes(task)]]
+            start = 0
+            while start < len(ids):
+                found = await self.tasks.by_ids(self.owner, ids[start : start + limit])
+                found = [task for task in found if selection.includes(task)]
+                chunks = [_beginning(found, limit)]
+                start = start + limit if len(chunks[0]) == len(found) else ids.index(chunks[0][-1].id, start) + 1
                 del found
                 if chunks[0]:
+                    limit = _next_limit(chunks[0])
                     yield chunks.pop()
 
     async def page(
@@ -103,3 +112,18 @@ class TodoList:
         if expected:
             await self.tasks.remove_all(self.owner, expected)
         return len(expected)
+
+
+def _beginning(tasks: Sequence[Task], limit: int) -> Sequence[Task]:
+    """At most `limit` of the first tasks, and only as many as have CHUNK_BYTES of text in memory; one at least."""
+    size = 0
+    for number, task in enumerate(tasks[:limit]):
+        size += sum(text.__sizeof__() for text in (task.title, task.description, task.extras) if text)
+        if size > CHUNK_BYTES and number:
+            return tasks[:number]
+    return tasks[:limit]
+
+
+def _next_limit(chunk: Sequence[Task]) -> int:
+    """Tasks to read after this chunk. More than it had, because they may be shorter; what has no room is read again."""
+    return min(CHUNK, 2 * len(chunk))

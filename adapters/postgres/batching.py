@@ -1,6 +1,7 @@
 """Batching: concurrent calls of a statement share executions."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -114,11 +115,16 @@ class Batcher:
     def _next_batch(self) -> tuple[Statement, list[tuple[Statement, Arguments, float, asyncio.Future[Rows]]]]:
         """Without the calls that are cancelled or expired."""
         statement, batch = self._queue.first()[0], []
+        of_owner = Counter[object]()
         for _ in range(statement.batch_size):
             call = self._queue.take()
             if not call[-1].done():
                 batch.append(call)
+                if statement.owner_share:
+                    of_owner[call[1][0]] += 1
             if not self._queue or self._queue.first()[0] is not statement:
+                break
+            if statement.owner_share and of_owner[self._queue.first()[1][0]] >= statement.owner_share:
                 break
         return statement, batch
 

@@ -55,7 +55,10 @@ class LibpqConnection(Connection):
             self._seen.add(query)
             result = await self._send(partial(self._libpq.send_query_params, query, parameters))
         self._rows.set_pgresult(result)
-        return self._rows.load_rows(0, result.ntuples, tuple)
+        rows = self._rows.load_rows(0, result.ntuples, tuple)
+        self._rows.set_pgresult(None)
+        self._result = None
+        return rows
 
     async def _send(self, message: Callable[[], None]) -> PGresult:
         """The server's response."""

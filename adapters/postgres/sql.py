@@ -42,6 +42,8 @@ class Statement:
     _: KW_ONLY
     batch_size: int = 200
     """Calls that may share one execution."""
+    owner_share: int | None = None
+    """How many of them may be of one owner, where each can return megabytes; None: all."""
     in_flight: int = 4
     """Executions that may run concurrently, where they are slow."""
     scans: bool = False

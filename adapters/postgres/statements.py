@@ -106,6 +106,8 @@ RECALL = Statement(
 )
 
 
+OWNER_SHARE = 2  # pages; 200 tasks may be 4 MB, which are in memory several times while they are read
+
 _PAGE = _TASK.replace("tasks.", "page.")
 
 
@@ -152,7 +154,7 @@ def _list(sort: Sort, *, descending: bool, searching: bool, ids: bool) -> Statem
         return Statement("scan", part, parameters, batch_size=1, scans=True, repeatable=True)
     if sort is Sort.CREATED and not searching:
         name = "page_created" + ("_desc" if descending else "")
-        return Statement(name, tasks, parameters, batch_size=16, repeatable=True)
+        return Statement(name, tasks, parameters, batch_size=16, owner_share=OWNER_SHARE, repeatable=True)
     return Statement("scan", tasks, parameters, batch_size=1 if searching else 4, scans=True, repeatable=True)
 
 
@@ -186,6 +188,7 @@ BY_IDS = Statement(
     """,
     {"owner": "varchar", "ids": "varchar"},
     batch_size=16,
+    owner_share=OWNER_SHARE,
     repeatable=True,
 )
 """The tasks with these ids, an array literal, in its order."""

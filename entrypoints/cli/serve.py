@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 DRAIN_TIMEOUT = 8  # seconds that requests in flight have after SIGTERM
 KEEP_ALIVE_TIMEOUT = 75  # seconds; longer than that of proxies in front, so that the proxy closes idle connections
 RECEIVE_BUFFER = 64 * 1024  # bytes that the kernel takes from a client ahead of us, as many as a body may have
+SEND_BUFFER = 256 * 1024  # bytes that it takes from us ahead of a client; what it refuses counts towards MAX_UNREAD
 
 _SOURCES = [Path(__file__).parents[2] / room for room in ("domain", "application", "adapters", "entrypoints")]
 
@@ -72,6 +73,7 @@ def _bound_socket(host: str, port: int) -> Iterator[socket.socket]:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     try:

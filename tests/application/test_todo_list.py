@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -6,9 +7,9 @@ from adapters.in_memory import InMemoryTaskRepository
 from application import todo_list
 from application.todo_list import TodoList
 from domain.errors import TaskNotFound
-from domain.listing import Selection, Sort
-from domain.task import Draft
-from domain.values import Title, UserId
+from domain.listing import ALL, Selection, Sort
+from domain.task import Draft, Task
+from domain.values import Description, Title, UserId
 
 NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
 
@@ -92,6 +93,35 @@ async def test_a_sorted_list_of_any_length_is_read_in_parts(
         position = await todo.position(selection, after=None, skipped=skipped)
         following = await todo.tasks.page(todo.owner, selection, after=position, limit=99)
         assert following == (await todo.tasks.page(todo.owner, selection, limit=99))[skipped:]
+
+
+def text_bytes(tasks: Sequence[Task]) -> int:
+    return sum(text.__sizeof__() for task in tasks for text in (task.title, task.description or ""))
+
+
+@pytest.mark.parametrize("selection", [ALL, Selection(sort=Sort.TITLE), Selection(False, sort=Sort.UPDATED)])
+async def test_a_chunk_of_a_long_list_has_only_so_many_bytes(
+    todo: TodoList, selection: Selection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(todo_list, "CHUNK", 8)
+    monkeypatch.setattr(todo_list, "CHUNK_BYTES", 5000)
+    monkeypatch.setattr(todo_list, "PART", 20)
+    lengths = [0] * 10 + [1000, 300, 50] * 8 + [5000] + [0] * 30 + [1000] * 5
+    for number, length in enumerate(lengths):
+        await todo.create(Draft(Title(f"{number:03}"), Description("\N{PARTY POPPER}" * length)))
+    await todo.complete((await todo.create(Draft(Title("010a")))).id)  # not in the third selection
+    chunks = [list(chunk) async for chunk in todo.list(selection)]
+    assert [task for chunk in chunks for task in chunk] == await todo.tasks.page(todo.owner, selection, limit=99)
+    assert all(len(chunk) == 1 or text_bytes(chunk) <= 5000 for chunk in chunks)
+    assert max(map(len, chunks[10:])) == 8, "shorter tasks are read in larger chunks again"
+
+
+async def test_a_list_of_one_chunk_is_not_split(todo: TodoList, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A response that is not streamed has an ETag."""
+    monkeypatch.setattr(todo_list, "CHUNK", 4)
+    monkeypatch.setattr(todo_list, "CHUNK_BYTES", 1)
+    created = [await todo.create(Draft(Title("long"))) for _ in range(4)]
+    assert [chunk async for chunk in todo.list()] == [created]
 
 
 async def test_a_sorted_list_goes_on_after_tasks_that_it_no_longer_includes(

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -279,6 +280,20 @@ def test_a_busy_port_is_one_clear_line(todo: Todo) -> None:
         f"with --port {port + 1} (make run PORT={port + 1}).\n"
     )
     assert not (todo.folder / ".todo").exists()
+
+
+def test_the_kernel_takes_only_so_much_of_a_response_ahead_of_its_client() -> None:
+    with serve._bound_socket("127.0.0.1", 0) as listener, socket.socket() as client:
+        listener.listen()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(listener.getsockname())
+        accepted, _ = listener.accept()
+        taken = 0
+        with accepted, suppress(BlockingIOError):
+            accepted.setblocking(False)
+            while True:
+                taken += accepted.send(bytes(65536))
+        assert 0 < taken <= 3 * serve.SEND_BUFFER
 
 
 def test_an_unusable_folder_is_one_clear_line(todo: Todo) -> None:

@@ -228,6 +228,19 @@ async def test_waiting_calls_are_taken_in_turn_by_owner(executor: Executor) -> N
     assert executor.batches == [[0], [1, 2, 3, 1], [3, 1, 1, 1], [1]]
 
 
+async def test_one_owner_has_only_a_share_of_a_batch_whose_rows_may_be_large() -> None:
+    large = replace(DOUBLE, owner_share=2)
+    batches: list[list[object]] = []
+
+    async def execute(statement: Statement, calls: Sequence[Arguments], deadline: float) -> Sequence[Rows]:
+        batches.append([owner for [owner] in calls])
+        return [[(owner,)] for [owner] in calls]
+
+    batcher = Batcher(execute, in_flight=2, slow_after=LONG)
+    await asyncio.gather(*(batcher.ask(large, [owner], soon()) for owner in "aaaaabcc"))
+    assert batches == [["a", "b", "c", "a"], ["c", "a", "a"], ["a"]]
+
+
 async def test_an_owner_who_floods_is_refused_and_others_are_not(executor: Executor) -> None:
     batcher = Batcher(executor, in_flight=1, slow_after=LONG, longest_queue=10, share=3)
     executor.may_finish.clear()

@@ -225,6 +225,16 @@ async def test_a_connection_that_the_server_closes_while_idle_is_closed_here_too
         assert single.open == 0
 
 
+async def test_an_idle_connection_keeps_no_result(database: str) -> None:
+    """A batch of pages has megabytes."""
+    connection = await LibpqConnection.open(database, cancel_timeout=1)
+    deadline = asyncio.get_running_loop().time() + 60
+    for _ in range(3):  # prepared from the second on
+        assert await connection.execute(DOUBLE, ["1"], deadline, prepare=True) == [(2,)]
+        assert (connection._result, connection._rows.pgresult) == (None, None)
+    connection.close()
+
+
 async def test_the_event_loop_forgets_the_socket_of_a_closed_connection(database: str) -> None:
     connection = await LibpqConnection.open(database, cancel_timeout=1)
     socket = connection._driver.fileno()

@@ -24,6 +24,7 @@ from domain.values import UserId
 SECRET = "a secret of at least thirty-two bytes"
 ADDRESS = "127.0.0.2"  # of the attackers
 HOARDER = "hoarder"  # a user whose list has 20 MB
+EMOJI = "emoji"  # a user with the longest descriptions: 1,000 tasks, 20 MB too
 BLOCK = 64 * 1024
 
 
@@ -215,6 +216,8 @@ def attacks() -> dict[str, Attack]:
     get, post = head("GET", "/api/tasks/1", bearer=mine), head("POST", "/api/tasks", *_POST, bearer=mine) + _NEW
     anonymous = [head("GET", "/x"), head("POST", "/api/tasks", *_POST) + _NEW]
     whole_list = head("GET", "/api/tasks", bearer=hoarder)
+    emoji = token(EMOJI)
+    emoji_list, emoji_page = (head("GET", f"/api/tasks{query}", bearer=emoji) for query in ("", "?limit=200"))
     half_body = head("POST", "/api/tasks", *_POST, bearer=mine) + _NEW[:5]
     phases = [b"", get[:20], get, half_body, post, whole_list]
     tls = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2
@@ -232,6 +235,8 @@ def attacks() -> dict[str, Attack]:
             )
         },
         "slow-readers": staying(40, lambda _: whole_list, receive_buffer=4096),
+        "slow-readers-emoji": staying(40, lambda _: emoji_list, receive_buffer=4096),
+        "slow-readers-emoji-pages": staying(40, lambda _: emoji_page, receive_buffer=4096),
         "drip": staying(1000, lambda number: (get[:20], half_body)[number % 2], drip=b"x"),
         "idle": staying(2000, lambda _: head("GET", "/healthz")),
         "endless-bodies": streaming(20),

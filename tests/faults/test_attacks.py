@@ -14,7 +14,7 @@ from psycopg.conninfo import make_conninfo
 from tests.cli.conftest import Serving, Todo, processes
 from tests.databases import url
 from tests.faults.attack import under_attack
-from tests.faults.attackers import HOARDER, attacks, token
+from tests.faults.attackers import EMOJI, HOARDER, attacks, token
 from tests.faults.program import program, warm_up
 from tests.faults.proxy import proxy
 from tests.faults.report import AttackRow, Row
@@ -22,7 +22,12 @@ from tests.faults.scenario import SECRET, Stage
 
 pytestmark = pytest.mark.scenario
 
-SECONDS = {"drip": 13.0, "slow-readers": 13.0}  # the others: 4
+SECONDS = {  # the others: 4
+    "drip": 13.0,
+    "slow-readers": 13.0,
+    "slow-readers-emoji": 13.0,
+    "slow-readers-emoji-pages": 13.0,
+}
 QUICK = {"pipelining-50-anonymous-get"}
 NOBODY = "http://127.0.0.1:1"  # Better Auth, as the JWKS of unknown keys is looked for there
 
@@ -57,12 +62,13 @@ async def attacked(
 
 
 async def hoard(stage: Stage) -> None:
-    """A list of 20 MB."""
-    await stage.cluster.execute(f"DELETE FROM tasks WHERE user_id = '{HOARDER}'")
-    await stage.cluster.execute(
-        "INSERT INTO tasks (user_id, title, description, completed, created_at, updated_at) "
-        f"SELECT '{HOARDER}', 'x', repeat('x', 5000), false, now(), now() FROM generate_series(1, 4000)"
-    )
+    """Two lists of 20 MB."""
+    for user, text, length, tasks in ((HOARDER, "x", 5000, 4000), (EMOJI, "\N{PARTY POPPER}", 5000, 1000)):
+        await stage.cluster.execute(f"DELETE FROM tasks WHERE user_id = '{user}'")
+        await stage.cluster.execute(
+            "INSERT INTO tasks (user_id, title, description, completed, created_at, updated_at) "
+            f"SELECT '{user}', 'x', repeat('{text}', {length}), false, now(), now() FROM generate_series(1, {tasks})"
+        )
 
 
 @pytest.mark.parametrize(
