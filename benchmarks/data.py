@@ -92,14 +92,18 @@ def _on(server: str, *statements: str) -> None:
             connection.execute(statement.encode())
 
 
-def fill(database: Database) -> dict[str, Sequence[Owner]]:
-    """Inserts 100,000 tasks, those of each owner spread over the table. Returns some owners of each kind, and writers,
-    who have no tasks."""
+def fill(database: Database) -> None:
+    """Inserts 100,000 tasks, those of each owner spread over the table."""
     database.insert(f"'small-' || (n - 1) % {SMALL}", 20 * SMALL)
     database.insert(f"'large-' || (n - 1) % {LARGE}", 100 * LARGE, above=20 * SMALL)
     database.settle()
+
+
+def callers_of(server: int) -> dict[str, Sequence[Owner]]:
+    """Owners of each kind, and writers, who have no tasks. Each server has users of its own: no other changes their
+    tasks. Those of 100 tasks, who only read, are the same for all."""
     return {
-        "small": [_owner("small", k, range(k + 1, 20 * SMALL + 1, SMALL)) for k in _some_of(SMALL)],
+        "small": [_owner("small", k + server, range(k + server + 1, 20 * SMALL + 1, SMALL)) for k in _some_of(SMALL)],
         "large": [_owner("large", k, range(20 * SMALL + k + 1, 100_001, LARGE)) for k in _some_of(LARGE)],
         "writer": [_owner("writer", k, ()) for k in range(CALLERS)],
     }

@@ -9,7 +9,7 @@ from statistics import median
 
 from benchmarks import accounting, conformance
 from benchmarks.conformance import NotConforming
-from benchmarks.data import Database, Owner, fill
+from benchmarks.data import Database, callers_of, fill
 from benchmarks.load import OPERATIONS, LoadFailed, load, write_callers
 from benchmarks.measure import Case, Results, SystemUnderTest, measure_interleaved, save
 from benchmarks.servers import DatabaseAddress, Server, ServerFailed, delayed, serving
@@ -82,7 +82,7 @@ class Bench:
         self.faults: list[str] = []
         self._database, self._issuer, self._file, self._echo = database, issuer, file, echo
         self._near = DatabaseAddress(database.name, database.socket)
-        self._owners: Mapping[str, Sequence[Owner]] = fill(database)
+        fill(database)
 
     def run(
         self, scenario: Scenario, cases: Sequence[Case], servers: Sequence[Server], *, rounds: int, seconds: int
@@ -119,12 +119,13 @@ class Bench:
         self, scenario: Scenario, servers: Sequence[Server]
     ) -> Iterator[Sequence[tuple[Server, SystemUnderTest]]]:
         with ExitStack() as stack:
-            callers = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-"))) / "callers"
-            write_callers(callers, self._owners, self._issuer, scenario.algorithm)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             address = stack.enter_context(delayed(self._database)) if scenario.far else self._near
             ready = []
-            *owners, foreign = self._owners["small"]
-            for server, owner in zip(servers, owners, strict=False):
+            for number, server in enumerate(servers):
+                owners, callers = callers_of(number), folder / server.name
+                write_callers(callers, owners, self._issuer, scenario.algorithm)
+                owner, *_, foreign = owners["small"]
                 with self._leaving_out(scenario.name, server):
                     process = stack.enter_context(
                         serving(server, address, self._issuer, scenario.algorithm, logged=scenario.logged)
