@@ -1,6 +1,7 @@
 """HTTP/1.1 by uvicorn and httptools, with bounds on what a client can make a process keep."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from secrets import token_hex
 from typing import Any, cast
@@ -19,8 +20,10 @@ LINGER = 1  # seconds to read on after a response that did not need the body, so
 FLUSH_TIMEOUT = 5  # seconds until a closed connection whose client does not read is reset
 READ_TIMEOUT = 10  # seconds in which a client has to read MIN_READ bytes of a response, or all that is left
 MIN_READ = 32 * 1024
+MAX_JOINED = 64 * 1024  # bytes of a body that are copied behind its head; a second write costs less than copying more
 
 CLOSE = (b"connection", b"close")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # as uvicorn writes it
 _REASONS = {400: "Bad Request", 503: "Service Unavailable"}
 
 _log = structlog.get_logger()
@@ -130,13 +133,17 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
         self._cancel_timer()
         if not self.cycle.response_started:
             self.cycle.default_headers = self.server_state.default_headers
-            self.cycle.transport = self.transport
+            self._respond_through(self.transport.close)
 
     def _close_after_early_response(self) -> None:
         """Until the body has arrived."""
         if not self.cycle.response_started:
             self.cycle.default_headers = [*self.server_state.default_headers, CLOSE]
-            self.cycle.transport = cast(asyncio.Transport, _LingeringTransport(self))
+            self._respond_through(self.linger)
+
+    def _respond_through(self, close: Callable[[], None]) -> None:
+        transport = _ResponseTransport(self.transport, close, has_body=self.cycle.scope["method"] != "HEAD")
+        self.cycle.transport = cast(asyncio.Transport, transport)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._connections.mark_busy(self)
@@ -224,9 +231,36 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
         self.close()
 
 
-class _LingeringTransport:
-    """What a response sees of the transport while the request's body may still arrive."""
+class _ResponseTransport:
+    """What a response sees of the transport. Holds its head back until the body begins, as ASGI demands, so that both
+    are one write: each write is a system call and a TCP segment of its own.
 
-    def __init__(self, protocol: HardenedHttpProtocol) -> None:
-        self.write, self.is_closing = protocol.transport.write, protocol.transport.is_closing
-        self.close = protocol.linger
+    `close`: ends the connection after the response; while the request's body may still arrive, later. Does not know its
+    cycle: the two would be garbage that only the collector finds, for each request.
+    """
+
+    __slots__ = ("_close", "_has_body", "_head", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None], *, has_body: bool) -> None:
+        self._transport, self._close, self._has_body = transport, close, has_body
+        self._head: bytes | None = None  # empty once it is written
+
+    def write(self, data: bytes) -> None:
+        if self._head is not None:
+            if self._head and len(data) > MAX_JOINED:
+                self._transport.write(self._head)
+                self._head = b""
+            self._transport.write(self._head + data)
+            self._head = b""
+        elif self._has_body and data != CONTINUE:
+            self._head = data
+        else:
+            self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        if self._head:  # the application failed before the body
+            self._transport.write(self._head)
+        self._close()

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import gc
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -368,3 +370,124 @@ async def test_few_requests_begin_in_a_turn_of_the_event_loop() -> None:
         await asyncio.sleep(0)
     assert max(turns.count(each) for each in turns) == MAX_STARTS
     assert turns == sorted(turns)
+
+
+@pytest.mark.parametrize("size", [3, 200_000])
+async def test_nothing_of_a_response_is_sent_before_its_body_begins(size: int) -> None:
+    """The specification of ASGI demands it of servers."""
+    server: Server
+
+    async def wait_between(scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+        server.started.append(scope)
+        await server.may_respond.wait()
+        await send({"type": "http.response.body", "body": b"x" * size})
+
+    async with serving(wait_between) as server:
+        loop = asyncio.get_running_loop()
+        with socket.create_connection(server.address) as client:
+            client.setblocking(False)
+            await loop.sock_sendall(client, GET)
+            await until(lambda: server.started)
+            with pytest.raises(BlockingIOError):
+                client.recv(1)
+            server.may_respond.set()
+            said = b""
+            async with asyncio.timeout(TIMEOUT):
+                while not said.endswith(b"\r\n\r\n" + b"x" * size):
+                    said += await loop.sock_recv(client, 65536)
+        assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What responses write to their transport, one element per call."""
+    written: list[bytes] = []
+
+    class Recorder:
+        def __init__(self, transport: asyncio.Transport) -> None:
+            self._transport = transport
+            self.is_closing = transport.is_closing
+
+        def write(self, data: bytes) -> None:
+            written.append(data)
+            self._transport.write(data)
+
+    class Recorded(protocol._ResponseTransport):
+        def __init__(self, transport: Any, close: Callable[[], None], *, has_body: bool) -> None:
+            super().__init__(Recorder(transport), close, has_body=has_body)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(protocol, "_ResponseTransport", Recorded)
+    return written
+
+
+async def test_the_head_and_a_small_body_are_one_write(writes: list[bytes]) -> None:
+    async with serving(read_body) as server:
+        reader, writer = await server.connect()
+        for request in (GET, POST + b"0123456789", POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")):
+            writer.write(request)
+            if b"Expect" in request:
+                async with asyncio.timeout(TIMEOUT):
+                    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+                writer.write(b"0123456789")
+            async with asyncio.timeout(TIMEOUT):
+                head = await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(0 if request is GET else 10)
+            assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert [write.partition(b"\r\n\r\n")[2] for write in writes] == [b"", b"0123456789", b"", b"0123456789"]
+
+
+async def test_a_large_body_is_not_copied_behind_its_head(writes: list[bytes]) -> None:
+    body = b"x" * (protocol.MAX_JOINED + 1)
+
+    async def respond_at_length(scope: Scope, receive: Receive, send: Send) -> None:
+        await respond(scope, receive, send, body)
+
+    async with serving(respond_at_length) as server:
+        reader, writer = await server.connect()
+        writer.write(GET)
+        async with asyncio.timeout(TIMEOUT):
+            await reader.readuntil(b"\r\n\r\n" + body)
+    assert writes[1:] == [body]
+
+
+async def test_a_response_to_head_is_sent_though_no_body_follows() -> None:
+    async with serving(respond) as server:
+        reader, writer = await server.connect()
+        for _ in range(2):
+            writer.write(b"HEAD" + GET.removeprefix(b"GET"))
+            async with asyncio.timeout(TIMEOUT):
+                assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+
+
+async def test_a_response_without_its_body_is_sent_and_the_connection_closed() -> None:
+    async def fail(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
+        raise ZeroDivisionError
+
+    async with serving(fail) as server:
+        reader, writer = await server.connect()
+        writer.write(GET)
+        said = await read(reader)
+        assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert said.endswith(b"\r\n\r\n")
+
+
+async def test_requests_leave_no_garbage_to_the_collector() -> None:
+    async with serving(read_body) as server:
+        reader, writer = await server.connect()
+
+        async def ask(times: int) -> None:
+            for _ in range(times):
+                writer.write(POST + b"0123456789")
+                async with asyncio.timeout(TIMEOUT):
+                    await reader.readuntil(b"\r\n\r\n0123456789")
+
+        await ask(3)
+        gc.collect()
+        gc.disable()
+        try:
+            await ask(100)
+            assert gc.collect() < 100
+        finally:
+            gc.enable()
