@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any
 
 from adapters.postgres.connection import Rows
@@ -42,7 +41,7 @@ async def outcomes(send: SendTogether, statement: Statement, calls: Sequence[Arg
 class Batcher:
     """Collects concurrent calls of one kind into batches.
 
-    A call that finds nothing in flight is sent in the same turn of the event loop, with the others of that turn. Calls
+    A call that finds nothing in flight is sent in the next turn of the event loop, with the others of this turn. Calls
     that arrive while an execution is in flight go into the next batch, which is sent when that execution ends or has
     run for `slow_after` seconds. They are taken in turn by owner, the first argument of each call. The statement bounds
     the size of a batch; `in_flight` executions may run concurrently, where they are slow.
@@ -65,8 +64,9 @@ class Batcher:
         self._slow_after = slow_after
         self._most_in_flight = in_flight
         self._queue = FairQueue[tuple[Statement, Arguments, float, asyncio.Future[Rows]]](longest_queue, share)
-        self._in_flight: set[asyncio.Task[Outcomes]] = set()
-        self._blocking: asyncio.Task[Outcomes] | None = None
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._blocking: asyncio.Task[None] | None = None
+        """The execution that has to end, or to prove slow, before the next batch is sent."""
 
     @property
     def waiting(self) -> int:
@@ -89,28 +89,44 @@ class Batcher:
         except StorageUnavailable:
             self.refused += 1
             raise
-        if len(self._queue) == 1:
-            loop.call_soon(self._send)  # not now: the same turn of the loop may bring more calls
+        self._send_next()
         timeout = loop.call_at(deadline, _expire, result)
         try:
             return await result
         finally:
             timeout.cancel()
 
-    def _send(self) -> None:
-        """Sends batches from the queue, as far as the limits allow."""
-        loop = asyncio.get_running_loop()
-        while self._queue and self._blocking is None and len(self._in_flight) < self._most_in_flight:
-            statement, batch = self._next_batch()
-            if batch:
-                self.statements_sent += 1
-                self.calls_sent += len(batch)
-                _, calls, deadlines, results = zip(*batch, strict=True)
-                execution = loop.create_task(self._execute(statement, calls, max(deadlines)))
-                self._in_flight.add(execution)
-                self._blocking = execution
-                slow = loop.call_later(self._slow_after, self._unblock, execution)
-                execution.add_done_callback(partial(self._finish, results, slow))
+    def _send_next(self) -> None:
+        """Begins an execution if the limits allow one. It takes its calls from the queue in the next turn of the event
+        loop: this one may bring more."""
+        if self._queue and self._blocking is None and len(self._in_flight) < self._most_in_flight:
+            self._blocking = asyncio.get_running_loop().create_task(self._send())
+            self._in_flight.add(self._blocking)
+
+    async def _send(self) -> None:
+        """Sends the next batch, and gives each call its outcome."""
+        execution = asyncio.current_task()
+        assert execution is not None
+        statement, batch = self._next_batch()
+        if batch:
+            self.statements_sent += 1
+            self.calls_sent += len(batch)
+            _, calls, deadlines, results = zip(*batch, strict=True)
+            slow = asyncio.get_running_loop().call_later(self._slow_after, self._unblock, execution)
+            try:
+                outcomes: Sequence[Rows | BaseException] = await self._execute(statement, calls, max(deadlines))
+            except BaseException as failure:  # noqa: BLE001 - each call raises it
+                outcomes = [failure] * len(batch)
+            slow.cancel()
+            for result, outcome in zip(results, outcomes, strict=True):
+                if result.done():
+                    continue
+                if isinstance(outcome, BaseException):
+                    result.set_exception(outcome)
+                else:
+                    result.set_result(outcome)
+        self._in_flight.discard(execution)
+        self._unblock(execution)
 
     def _next_batch(self) -> tuple[Statement, list[tuple[Statement, Arguments, float, asyncio.Future[Rows]]]]:
         """Without the calls that are cancelled or expired."""
@@ -128,29 +144,10 @@ class Batcher:
                 break
         return statement, batch
 
-    def _unblock(self, execution: "asyncio.Task[Outcomes]") -> None:
+    def _unblock(self, execution: "asyncio.Task[None]") -> None:
         if self._blocking is execution:
             self._blocking = None
-        self._send()
-
-    def _finish(
-        self,
-        results: "Sequence[asyncio.Future[Rows]]",
-        slow: asyncio.TimerHandle,
-        execution: "asyncio.Task[Outcomes]",
-    ) -> None:
-        slow.cancel()
-        self._in_flight.discard(execution)
-        self._unblock(execution)
-        failure = asyncio.CancelledError() if execution.cancelled() else execution.exception()
-        outcomes = execution.result() if failure is None else [failure] * len(results)
-        for result, outcome in zip(results, outcomes, strict=True):
-            if result.done():
-                continue
-            if isinstance(outcome, BaseException):
-                result.set_exception(outcome)
-            else:
-                result.set_result(outcome)
+        self._send_next()
 
 
 def _expire(result: "asyncio.Future[Rows]") -> None:
