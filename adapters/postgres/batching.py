@@ -11,6 +11,8 @@ from adapters.postgres.fairness import FairQueue
 from adapters.postgres.sql import Statement
 from domain.errors import StorageUnavailable
 
+TICK = 0.001  # seconds, to which uvloop rounds its timers
+
 Arguments = Sequence[object]
 Outcomes = Sequence[Rows | Exception]
 Execute = Callable[[Statement, Sequence[Arguments], float], Coroutine[Any, Any, Outcomes]]
@@ -36,6 +38,38 @@ async def outcomes(send: SendTogether, statement: Statement, calls: Sequence[Arg
         ]
     except (OutcomeUnknown, StorageUnavailable) as failure:
         return [failure] * len(calls)
+
+
+class Deadlines:
+    """Fails futures at their deadlines with StorageUnavailable. One timer serves all: one for each call costs more than
+    the rest of its way through a batcher."""
+
+    def __init__(self) -> None:
+        self._pending: dict[asyncio.Future[Any], float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, future: "asyncio.Future[Any]", deadline: float) -> None:
+        self._pending[future] = deadline
+        if self._timer is None or deadline < self._timer.when():
+            self._set_timer(deadline)
+
+    def remove(self, future: "asyncio.Future[Any]") -> None:
+        del self._pending[future]
+
+    def _set_timer(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        """Its timer may have been set for a future that was removed since."""
+        self._timer = None
+        now = asyncio.get_running_loop().time() + TICK
+        for future, deadline in self._pending.items():
+            if deadline <= now and not future.done():
+                future.set_exception(StorageUnavailable())
+        if left := [deadline for deadline in self._pending.values() if deadline > now]:
+            self._set_timer(min(left))
 
 
 class Batcher:
@@ -67,6 +101,7 @@ class Batcher:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._blocking: asyncio.Task[None] | None = None
         """The execution that has to end, or to prove slow, before the next batch is sent."""
+        self._deadlines = Deadlines()
 
     @property
     def waiting(self) -> int:
@@ -90,11 +125,11 @@ class Batcher:
             self.refused += 1
             raise
         self._send_next()
-        timeout = loop.call_at(deadline, _expire, result)
+        self._deadlines.add(result, deadline)
         try:
             return await result
         finally:
-            timeout.cancel()
+            self._deadlines.remove(result)
 
     def _send_next(self) -> None:
         """Begins an execution if the limits allow one. It takes its calls from the queue in the next turn of the event
@@ -148,8 +183,3 @@ class Batcher:
         if self._blocking is execution:
             self._blocking = None
         self._send_next()
-
-
-def _expire(result: "asyncio.Future[Rows]") -> None:
-    if not result.done():
-        result.set_exception(StorageUnavailable())

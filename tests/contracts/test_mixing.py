@@ -42,6 +42,7 @@ class Scenario:
         for batcher in self.database.batchers.values():
             assert not batcher.waiting
             assert not batcher._in_flight
+            assert not batcher._deadlines._pending
 
     async def caller(self) -> None:
         for _ in range(self.chance.randint(1, 2)):
