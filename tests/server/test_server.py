@@ -50,12 +50,21 @@ async def test_garbage_collection_is_off_while_the_application_loads(listener: s
 
 
 async def test_garbage_collection_spares_the_loaded_application() -> None:
-    frozen = gc.get_freeze_count()
+    frozen, thresholds = gc.get_freeze_count(), gc.get_threshold()
     try:
         async with factory._frozen_heap():
             assert gc.get_freeze_count() > frozen
+            assert gc.get_threshold() == factory.GC_THRESHOLDS
+        assert gc.get_threshold() == thresholds
     finally:
         gc.unfreeze()
+
+
+def test_all_objects_are_scanned_as_often_as_by_default() -> None:
+    def allocations(young: int, middle: int, old: int) -> int:
+        return young * (middle + 1) * (old + 1)
+
+    assert allocations(*factory.GC_THRESHOLDS) == pytest.approx(allocations(700, 10, 10), rel=0.1)
 
 
 def test_uvicorn_s_worker_class_is_replaced_only_while_the_supervisor_runs(monkeypatch: pytest.MonkeyPatch) -> None:
