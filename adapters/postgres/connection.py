@@ -60,13 +60,18 @@ class Connection:
         return self._cancelling is not None
 
     @property
+    def broken(self) -> bool:
+        """Whether it cannot be used again. After a deadline it is not: the request to cancel might hit the next
+        statement."""
+        return self.expired or self._driver.closed
+
+    @property
     def usable(self) -> bool:
         """Whether the connection can execute a statement, as far as can be told without a round trip.
 
-        An idle connection has nothing to read, unless the server has sent a last message or closed it. After a deadline
-        it is not used again: the request to cancel might hit the next statement.
+        An idle connection has nothing to read, unless the server has sent a last message or closed it.
         """
-        return not (self.expired or self._driver.closed or self._readable.poll(0))
+        return not (self.broken or self._readable.poll(0))
 
     async def execute(self, query: bytes, values: Sequence[str], deadline: float, *, prepare: bool) -> Rows:
         """The rows of a statement, committed. `prepare`: on the server, once it has been executed a few times (five

@@ -149,10 +149,11 @@ class Pool:
         return None
 
     def _release(self, connection: Connection) -> None:
-        if connection.usable and not self._closed:
-            self._idle.append(connection)
-        else:
+        """Its socket is looked at before the next use."""
+        if connection.broken or self._closed:
             connection.close()
+        else:
+            self._idle.append(connection)
 
     async def _connect(self, deadline: float) -> Connection:
         """A new connection, or one that becomes free meanwhile. Where the server refuses, connecting is retried with
