@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import httpx2
 import pytest
 from dependency_injector.providers import Callable, Object
-from starlette.types import Message
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from adapters.in_memory import InMemoryTaskRepository
 from domain.errors import DomainError, StorageUnavailable, TooManyRequests
@@ -15,6 +17,7 @@ from domain.listing import ALL, Position, Selection
 from domain.task import Draft, Task
 from domain.values import Title, UserId
 from entrypoints.container import Container
+from entrypoints.http.middleware.cors import Cors
 from entrypoints.http.problem import ERRORS, TITLES
 from entrypoints.observability.request_metrics import RequestCounts
 from tests.http.conftest import FRONTEND, Contract, application, assert_problem, bearer, client
@@ -264,6 +267,29 @@ async def test_the_frontend_can_read_every_response_including_errors(wiring: Con
         exposed = set(response.headers["access-control-expose-headers"].split(", "))
         assert exposed == {"Allow", "ETag", "Link", "Location", "Retry-After", "WWW-Authenticate", "X-Request-ID"}
         assert "Origin" in response.headers["vary"]
+
+
+@pytest.mark.parametrize("vary", [[], [b"Accept"], [b"Accept", b"Accept-Language"]], ids=["none", "one", "two"])
+async def test_a_response_to_a_client_without_origin_varies_as_starlette_lets_it(vary: list[bytes]) -> None:
+    async def respond(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"0"), *((b"vary", name) for name in vary), (b"etag", b'"1"')]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def responses(app: ASGIApp) -> list[Message]:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            sent.append({**message, "headers": sorted(message.get("headers", ()))})
+
+        await app({"type": "http", "method": "GET", "headers": [(b"accept", b"*/*")]}, receive, send)
+        return sent
+
+    cors = Cors(respond, [FRONTEND])
+    assert await responses(cors) == await responses(partial(CORSMiddleware.__call__, cors))
 
 
 async def test_an_interrupted_list_is_never_complete_json_and_counts_as_an_error(

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Awaitable
 from functools import lru_cache
 from hashlib import blake2b
 from random import getrandbits
@@ -62,11 +63,11 @@ class RequestLog:
         if self._counts:
             self._counts.begin()
 
-        async def with_headers(message: Message) -> None:
+        def with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 request.status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id), _NOSNIFF]
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, with_headers)
