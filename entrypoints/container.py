@@ -51,6 +51,7 @@ class Container(DeclarativeContainer):
         database,
         settings.provided.max_tasks_per_user,
         extras=settings.provided.keep_unknown_members,
+        remembered=settings.provided.remembered_bytes,
     )
 
     # For commands of an operator: one connection of their own, and deadlines longer than those of requests.

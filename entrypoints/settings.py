@@ -88,6 +88,7 @@ class Settings(BaseSettings):
 
     cors_origins: Annotated[list[Annotated[str, AfterValidator(cors_origin)]] | None, NoDecode, COMMA_SEPARATED] = None
     complete_toggles: bool = False
+    remembered_tasks_mib: Annotated[int, whole_number(0, 1024)] = 8
     max_tasks_per_user: Annotated[int, whole_number(1, 1_000_000)] | None = None
 
     max_connections: Annotated[int, whole_number(1, 100_000)] = 2000
@@ -181,6 +182,11 @@ class Settings(BaseSettings):
     @property
     def secrets(self) -> list[str]:
         return [secret.get_secret_value() for secret in self.better_auth_secret]
+
+    @property
+    def remembered_bytes(self) -> int:
+        """Of the states of tasks, in each process."""
+        return self.remembered_tasks_mib * 2**20
 
     @property
     def conninfo(self) -> str:

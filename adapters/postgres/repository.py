@@ -17,6 +17,7 @@ from adapters.postgres.connection import Rows
 from adapters.postgres.database import Database
 from adapters.postgres.failures import OutcomeUnknown
 from adapters.postgres.fairness import Turns
+from adapters.postgres.remembered_states import RememberedStates
 from adapters.postgres.sql import Statement, array_literal
 from adapters.postgres.statements import (
     ADD,
@@ -38,7 +39,15 @@ from adapters.postgres.statements import (
     with_extras,
 )
 from application.ports import TaskRepository
-from domain.errors import KeyReused, ListChanged, QuotaExceeded, StorageUnavailable, TaskNotFound, TooManyRequests
+from domain.errors import (
+    DomainError,
+    KeyReused,
+    ListChanged,
+    QuotaExceeded,
+    StorageUnavailable,
+    TaskNotFound,
+    TooManyRequests,
+)
 from domain.extras import Extras
 from domain.listing import ALL, Position, Selection, Sort
 from domain.task import Draft, ExpectedVersions, Task
@@ -54,22 +63,27 @@ _fields: Callable[[Draft], tuple[Any, ...]] = attrgetter(*FIELDS)  # those of a 
 
 
 class PostgresTaskRepository(TaskRepository):
-    """One statement per call where nothing unusual happens; two for an update, which reads and then writes if the task
-    is unchanged, and for a removal, which looks first.
+    """One statement per call where nothing unusual happens; two for a removal, which looks first, and for an update of
+    a task whose state is not remembered: it reads, and then writes if the task is unchanged.
 
     Where a write's outcome is unknown, it is retried only if that cannot change a task twice, or if its effect can be
     told from what is stored. A task is never added twice.
     """
 
-    def __init__(self, database: Database, max_tasks: int | None = None, *, extras: bool = False) -> None:
+    def __init__(
+        self, database: Database, max_tasks: int | None = None, *, extras: bool = False, remembered: int = 0
+    ) -> None:
         """`max_tasks`: quota of one owner, checked before each addition. Additions of one owner then take turns here;
         each other process may add one more at the same moment.
 
-        `extras`: stores and returns them. Otherwise tasks have none, and those that are stored stay as they are."""
+        `extras`: stores and returns them. Otherwise tasks have none, and those that are stored stay as they are.
+
+        `remembered`: bytes of the states that it remembers."""
         self._database = database
         self._statement: Callable[[Statement], Statement] = with_extras if extras else _as_it_is
         self._task: Callable[[Sequence[Any]], Task] = _task_with_extras if extras else _task
         self._fields: Callable[[Draft | Task], tuple[Any, ...]] = attrgetter(*FIELDS, *([EXTRAS] if extras else []))
+        self._states = RememberedStates(remembered)
         self._max_tasks = max_tasks
         self._scans, self._additions = Turns(MAX_WAITING), Turns(MAX_WAITING)
 
@@ -89,7 +103,7 @@ class PostgresTaskRepository(TaskRepository):
     async def page(
         self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
     ) -> Sequence[Task]:
-        return [*map(self._task, await self._list(PAGES, owner, selection, after, limit))]
+        return self._found(owner, await self._list(PAGES, owner, selection, after, limit))
 
     async def ids(
         self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
@@ -100,11 +114,16 @@ class PostgresTaskRepository(TaskRepository):
 
     async def by_ids(self, owner: UserId, ids: Sequence[TaskId]) -> Sequence[Task]:
         deadline = self._database.deadline()
-        rows = await self._ask(BY_IDS, owner, array_literal(ids), deadline=deadline)
-        return [*map(self._task, rows)]
+        return self._found(owner, await self._ask(BY_IDS, owner, array_literal(ids), deadline=deadline))
 
     async def update(self, owner: UserId, task_id: TaskId, change: Callable[[Task], Task]) -> Task:
         deadline, previous, delay = self._database.deadline(), None, SHORTEST_DELAY
+        remembered = self._states.get(owner, task_id)
+        if remembered and (changed := _changed(remembered, change)):
+            if await self._save(remembered, changed, deadline):
+                return changed
+            self._states.forget(owner, task_id)
+            previous = remembered
         while True:
             task = await self._get(owner, task_id, deadline)
             if task == previous:  # unchanged and yet not saved: another transaction has locked it
@@ -123,6 +142,7 @@ class PostgresTaskRepository(TaskRepository):
                     delay = await _back_off(delay)
                 version = None if expected is None else task.updated_at
                 if await self._database.ask(REMOVE, owner, task_id, version, deadline=deadline):
+                    self._states.forget(owner, task_id)
                     return None
                 previous = task
             except TaskNotFound:
@@ -185,7 +205,12 @@ class PostgresTaskRepository(TaskRepository):
             [[task_id]] = await self._ask(ADD, owner, at, *self._fields(draft), deadline=deadline)
         except OutcomeUnknown:  # without a key, a retry might add a second task
             raise StorageUnavailable from None
-        return _created(task_id, owner, draft, at)
+        return self._created(task_id, owner, draft, at)
+
+    def _created(self, task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
+        task = _first_state(task_id, owner, draft, at)
+        self._states.wrote(owner, task)
+        return task
 
     async def _is_used(self, owner: UserId, key: IdempotencyKey, at: datetime, deadline: float) -> bool:
         """Whether an addition with this key would add nothing."""
@@ -198,6 +223,11 @@ class PostgresTaskRepository(TaskRepository):
         rows = await self._ask(statement, owner, None, None, None, None, limit, deadline=deadline)
         return [*map(self._task, rows)]
 
+    def _found(self, owner: UserId, rows: Rows) -> list[Task]:
+        tasks = [*map(self._task, rows)]
+        self._states.read(owner, tasks)
+        return tasks
+
     def _ask(self, statement: Statement, *arguments: object, deadline: float) -> Awaitable[Rows]:
         """For statements that have the fields of a task."""
         return self._database.ask(self._statement(statement), *arguments, deadline=deadline)
@@ -205,18 +235,22 @@ class PostgresTaskRepository(TaskRepository):
     async def _get(self, owner: UserId, task_id: TaskId, deadline: float) -> Task:
         rows = await self._ask(GET, owner, task_id, deadline=deadline)
         if not rows:
+            self._states.forget(owner, task_id)
             raise TaskNotFound
-        return self._task(rows[0])
+        return self._found(owner, rows)[0]
 
     async def _save(self, task: Task, changed: Task, deadline: float) -> bool:
         """Whether the task was still stored as given, and is changed now."""
-        arguments = task.user_id, task.id, task.updated_at, changed.updated_at, *self._fields(changed)
+        expected = task.updated_at, task.created_at, *self._fields(task)
+        arguments = task.user_id, task.id, *expected, changed.updated_at, *self._fields(changed)
         try:
-            return bool(await self._ask(SAVE, *arguments, deadline=deadline))
+            saved = bool(await self._ask(SAVE, *arguments, deadline=deadline))
         except OutcomeUnknown:
-            pass
-        with _possibly_executed():
-            return await self._saved(task, changed, arguments, deadline)
+            with _possibly_executed():
+                saved = await self._saved(task, changed, arguments, deadline)
+        if saved:
+            self._states.wrote(task.user_id, changed)
+        return saved
 
     async def _saved(self, task: Task, changed: Task, arguments: Sequence[Any], deadline: float) -> bool:
         """Whether the change is stored, after an attempt whose outcome is unknown."""
@@ -232,7 +266,7 @@ class PostgresTaskRepository(TaskRepository):
         while True:
             rows = await self._ask(ADD_ONCE, owner, key, digest, at, *self._fields(draft), deadline=deadline)
             if rows:
-                return _created(rows[0][0], owner, draft, at)
+                return self._created(rows[0][0], owner, draft, at)
             rows = await self._database.ask(RECALL, owner, key, deadline=deadline)
             if rows:  # else it has expired in between
                 break
@@ -240,7 +274,7 @@ class PostgresTaskRepository(TaskRepository):
         if first_digest != digest:
             raise KeyReused
         await self._settle(owner, deadline)
-        return _created(task_id, owner, draft, created_at)
+        return _first_state(task_id, owner, draft, created_at)
 
     async def _settle(self, owner: UserId, deadline: float) -> None:
         """Before a write is acknowledged that was only observed: what can be read need not be on a standby yet."""
@@ -260,8 +294,18 @@ def _task_with_extras(row: Sequence[Any]) -> Task:
     return task if task.extras is None else task._replace(extras=Extras.stored(task.extras))
 
 
-def _created(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
+def _first_state(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
     return Task._make((TaskId(task_id), owner, *_fields(draft), at, at, draft.extras))
+
+
+def _changed(task: Task, change: Callable[[Task], Task]) -> Task | None:
+    """The task as the change makes it; None where that must not be decided by a state that may be stale, since the
+    change has no effect on it, or is refused."""
+    try:
+        changed = change(task)
+    except DomainError:
+        return None
+    return None if changed == task else changed
 
 
 def _digest(draft: Draft) -> str:

@@ -16,8 +16,11 @@ EXTRAS = "extras"
 """A field of a draft too, but only in the statements that `with_extras` returns."""
 
 _FIELDS = ", ".join(FIELDS)
+_LAST = [*FIELDS][-1]
 _TASK = ", ".join(f"tasks.{field}" for field in Task._fields if field != EXTRAS)
 _ASSIGNMENTS = ", ".join(f"{field} = expected.{field}" for field in FIELDS)
+_STORED = ", ".join(f"tasks.{field}" for field in ("created_at", *FIELDS))
+_EXPECTED = ", ".join(f"call.expected_{field}" for field in ("created_at", *FIELDS))
 
 GET = Statement(
     "get",
@@ -199,7 +202,7 @@ SAVE = Statement(
     f"""
     WITH expected AS (
         SELECT call.* FROM {CALLS} JOIN tasks ON (tasks.user_id, tasks.id) = (call.owner, call.id)
-        WHERE tasks.updated_at = call.version {in_shard("tasks")}
+        WHERE tasks.updated_at = call.version AND ({_STORED}) IS NOT DISTINCT FROM ({_EXPECTED}) {in_shard("tasks")}
         FOR UPDATE OF tasks SKIP LOCKED
     )
     UPDATE tasks SET updated_at = expected.updated_at, {_ASSIGNMENTS}
@@ -208,12 +211,21 @@ SAVE = Statement(
         {in_shard("tasks")}
     RETURNING expected.n
     """,
-    {"owner": "varchar", "id": "bigint", "version": "timestamptz", "updated_at": "timestamptz", **FIELDS},
+    {
+        "owner": "varchar",
+        "id": "bigint",
+        "version": "timestamptz",
+        "expected_created_at": "timestamptz",
+        **{f"expected_{field}": type_ for field, type_ in FIELDS.items()},
+        "updated_at": "timestamptz",
+        **FIELDS,
+    },
 )
-"""Compare-and-set: returns a row if the task was in the expected version, and is changed."""
+"""Compare-and-set: returns a row if the task was exactly as expected, and is changed. The version alone would not do:
+after a restore, or where somebody wrote without the API, two states can share one."""
 
 SAVE_AGAIN = replace(SAVE, name="save_again", repeatable=True)
-"""For the same change of the same version, after an unknown outcome."""
+"""For the same change of the same state, after an unknown outcome."""
 
 REMOVE = Statement(
     "remove",
@@ -317,9 +329,13 @@ def with_extras(statement: Statement) -> Statement:
         (_PAGE, f"{_PAGE}, page.{EXTRAS}::varchar"),
         (_FIELDS, f"{_FIELDS}, {EXTRAS}"),
         (_ASSIGNMENTS, f"{_ASSIGNMENTS}, {EXTRAS} = expected.{EXTRAS}"),
+        (_STORED, f"{_STORED}, tasks.{EXTRAS}"),
+        (_EXPECTED, f"{_EXPECTED}, call.expected_{EXTRAS}"),
     ):
         sql = sql.replace(fields, extended)
-    stores = FIELDS.keys() <= statement.parameters.keys()
-    return replace(
-        statement, sql=sql, parameters={**statement.parameters, EXTRAS: "jsonb"} if stores else statement.parameters
-    )
+    parameters = {}
+    for name, type_ in statement.parameters.items():
+        parameters[name] = type_
+        if name.endswith(_LAST) and FIELDS.keys() <= statement.parameters.keys():
+            parameters[name.replace(_LAST, EXTRAS)] = "jsonb"
+    return replace(statement, sql=sql, parameters=parameters)

@@ -51,7 +51,7 @@ class BothRepositories(RuleBasedStateMachine):
         self.memory = InMemoryTaskRepository()
         self.pool = Pool(self.conninfo, connections=2, prepare=None)
         database = Database(self.pool, batching=self.batching, sharded=self.sharded)
-        self.postgres = PostgresTaskRepository(database, extras=True)
+        self.postgres = self.observer = PostgresTaskRepository(database, extras=True)
         self.owners: set[UserId] = set()
         self.at = datetime.min.replace(tzinfo=UTC)
 
@@ -156,7 +156,7 @@ class BothRepositories(RuleBasedStateMachine):
 
     @invariant()
     def lists_agree(self) -> None:
-        assert self.loop.run(self._lists(self.memory)) == self.loop.run(self._lists(self.postgres))
+        assert self.loop.run(self._lists(self.memory)) == self.loop.run(self._lists(self.observer))
 
     async def _lists(self, repository: TaskRepository) -> dict[object, list[tuple[object, ...]]]:
         lists = [(owner, Selection(completed)) for owner in self.owners for completed in (None, True, False)]

@@ -2,10 +2,9 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any
 
 import psycopg
 import pytest
@@ -17,8 +16,7 @@ from adapters.postgres.database import Database
 from adapters.postgres.failures import StatementRefused
 from adapters.postgres.pool import Pool
 from adapters.postgres.repository import MAX_WAITING, PostgresTaskRepository, _digest
-from adapters.postgres.sql import Statement
-from adapters.postgres.statements import IDS, PAGES
+from adapters.postgres.statements import PAGES
 from domain.errors import StorageUnavailable, TooManyRequests
 from domain.extras import Extras
 from domain.listing import Position, Selection, Sort
@@ -26,6 +24,7 @@ from domain.search import SearchText
 from domain.task import Draft, Task
 from domain.values import IdempotencyKey, TaskId, Title
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract, append
+from tests.contracts.watched_pool import NAMES, WatchedPool
 from tests.databases import serving_role
 
 
@@ -118,32 +117,6 @@ async def test_a_role_that_may_only_read_can_read_and_its_writes_are_unavailable
         finally:
             await reading.close()
     assert await PostgresTaskRepository(Database(pool)).get(ALICE, task.id) == task
-
-
-NAMES: Mapping[bytes, str] = {
-    variant(statement).query: name
-    for variant in (lambda statement: statement, statements.with_extras)
-    for name, statement in (
-        *((name, value) for name, value in vars(statements).items() if isinstance(value, Statement)),
-        *(("PAGE", statement) for statement in (*PAGES.values(), *IDS.values())),
-        ("SAVE", statements.SAVE),
-    )
-}
-
-
-class WatchedPool(Pool):
-    """Records the names of the statements sent since the last `take`, and the owners of their calls."""
-
-    sent: Sequence[str] = ()
-    owners: Sequence[str] = ()
-
-    async def run(self, query: bytes, values: Sequence[str], deadline: float) -> Sequence[tuple[Any, ...]]:
-        self.sent, self.owners = [*self.sent, NAMES[query]], [*self.owners, values[0]]
-        return await super().run(query, values, deadline)
-
-    def take(self) -> Sequence[str]:
-        sent, self.sent, self.owners = self.sent, (), ()
-        return sent
 
 
 @pytest.fixture

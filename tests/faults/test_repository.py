@@ -23,6 +23,8 @@ from tests.faults.proxy import Proxy, proxy
 
 T = TypeVar("T")
 
+REMEMBERED = 2**20  # bytes
+
 BUDGET = 0.6
 SHORT = Timeouts(call=BUDGET, attempt=0.2, cancel=0.05, connect=0.2, hedge=0.15)
 LONG = Timeouts(call=180, attempt=60, cancel=0.05, connect=60, hedge=60)  # no machine is so busy
@@ -38,7 +40,7 @@ async def between(pool: Pool, database: str) -> AsyncIterator[Proxy]:
 async def tasks(between: Proxy, batching: bool, driver: type[Connection]) -> AsyncIterator[PostgresTaskRepository]:
     """With timeouts that never pass by themselves."""
     pool = Pool(between.conninfo, connections=4, prepare=None, timeouts=LONG, driver=driver)
-    yield PostgresTaskRepository(Database(pool, batching=batching))
+    yield PostgresTaskRepository(Database(pool, batching=batching), remembered=REMEMBERED)
     await pool.close()
 
 
@@ -46,14 +48,20 @@ async def tasks(between: Proxy, batching: bool, driver: type[Connection]) -> Asy
 async def impatient(between: Proxy, batching: bool, driver: type[Connection]) -> AsyncIterator[PostgresTaskRepository]:
     """With timeouts that a test can wait for. On a busy machine they may pass without a fault: see `eventually`."""
     pool = Pool(between.conninfo, connections=4, prepare=None, timeouts=SHORT, driver=driver)
-    yield PostgresTaskRepository(Database(pool, batching=batching))
+    yield PostgresTaskRepository(Database(pool, batching=batching), remembered=REMEMBERED)
     await pool.close()
 
 
 @pytest.fixture
 def direct(pool: Pool) -> PostgresTaskRepository:
-    """The same tasks, without the proxy."""
+    """The same tasks, without the proxy, and in another process: what it writes, `tasks` has not seen."""
     return PostgresTaskRepository(Database(pool))
+
+
+@pytest.fixture(params=["remembered", "unknown"])
+async def task(request: pytest.FixtureRequest, tasks: PostgresTaskRepository, direct: PostgresTaskRepository) -> Task:
+    """A task whose state `tasks` remembers or not."""
+    return await (tasks if request.param == "remembered" else direct).add(ALICE, MILK, NOON)
 
 
 async def unavailable(call: Awaitable[object]) -> float:
@@ -157,9 +165,9 @@ async def test_a_removal_of_an_expected_version_whose_result_is_lost_succeeds(
 
 
 async def test_an_update_whose_result_is_lost_is_found_and_not_applied_twice(
-    tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
+    task: Task, tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository
 ) -> None:
-    task = await tasks.add(ALICE, MILK, NOON)
+    await tasks.page(BOB, limit=1)  # so that a connection is open
     calls = 0
 
     def change(task: Task) -> Task:
@@ -174,11 +182,28 @@ async def test_an_update_whose_result_is_lost_is_found_and_not_applied_twice(
     assert (await direct.get(ALICE, task.id)).title == "Buy milk!"
 
 
+@pytest.mark.parametrize("executed", [True, False])
+async def test_an_update_of_a_stale_state_whose_result_is_lost_is_not_acknowledged_unless_it_is_stored(
+    tasks: PostgresTaskRepository, between: Proxy, direct: PostgresTaskRepository, executed: bool
+) -> None:
+    """Nobody can tell then whether it was changed before this change or after it."""
+    task = await tasks.add(ALICE, MILK, NOON)
+    if not executed:
+        stored = await direct.update(ALICE, task.id, lambda task: append("!", task))
+    toggling = await _lose_the_result(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)), between)
+    if executed:
+        assert await toggling == await direct.get(ALICE, task.id)
+    else:
+        with pytest.raises(StorageUnavailable):
+            await toggling
+        assert await direct.get(ALICE, task.id) == stored
+    assert (await tasks.update(ALICE, task.id, lambda task: append("?", task))).completed is executed
+
+
 async def test_an_update_whose_connection_is_lost_while_it_waits_is_not_applied_twice(
-    tasks: PostgresTaskRepository, between: Proxy, database: str
+    task: Task, tasks: PostgresTaskRepository, between: Proxy, database: str
 ) -> None:
     """The server continues a statement whose client is gone: the retry must not be applied on top of it."""
-    task = await tasks.add(ALICE, MILK, NOON)
     async with await psycopg.AsyncConnection.connect(database) as holder:
         await holder.execute("LOCK TABLE tasks IN EXCLUSIVE MODE")
         toggling = asyncio.ensure_future(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)))

@@ -1,0 +1,365 @@
+"""Remembered states change how many statements a change takes, and nothing else."""
+
+import copy
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+
+import psycopg
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+
+from adapters.postgres.database import Database
+from adapters.postgres.pool import Pool
+from adapters.postgres.remembered_states import OF_OWNER, OF_TASK, SHARES, RememberedStates
+from adapters.postgres.repository import PostgresTaskRepository
+from domain.errors import InvalidValue, TaskChanged, TaskNotFound
+from domain.extras import Extras
+from domain.task import Changes, Draft, Task
+from domain.values import Description, TaskId, Title, UserId
+from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract
+from tests.contracts.test_equivalence import Both, BothRepositories, agree
+from tests.contracts.watched_pool import WatchedPool
+from tests.strategies import owners, titles
+
+PLENTY = 2**20
+LITTLE = 2 * SHARES * (OF_OWNER + 3 * OF_TASK)  # for one or two small tasks of each owner
+
+
+@pytest.fixture
+async def watched(pool: Pool, database: str) -> AsyncIterator[WatchedPool]:
+    watched = WatchedPool(database, connections=8, prepare=None)
+    yield watched
+    await watched.close()
+
+
+@pytest.fixture
+def tasks(watched: WatchedPool, batching: bool) -> PostgresTaskRepository:
+    return PostgresTaskRepository(Database(watched, batching=batching), extras=True, remembered=PLENTY)
+
+
+@pytest.fixture
+def elsewhere(pool: Pool) -> PostgresTaskRepository:
+    """Another process."""
+    return PostgresTaskRepository(Database(pool), extras=True, remembered=PLENTY)
+
+
+class TestRemembering(TaskRepositoryContract):
+    """Runs on the fixture above."""
+
+
+class TestRememberingLittle(TaskRepositoryContract):
+    @pytest.fixture
+    def tasks(self, pool: Pool) -> PostgresTaskRepository:
+        return PostgresTaskRepository(Database(pool), extras=True, remembered=LITTLE)
+
+
+class Processes(BothRepositories):
+    """Some processes that remember, on a database that is also restored, and written by others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.processes = [
+            PostgresTaskRepository(Database(self.pool, batching=self.batching), extras=True, remembered=remembered)
+            for remembered in (PLENTY, PLENTY, LITTLE, 0)
+        ]
+        self.postgres = self.processes[0]
+
+    @initialize()
+    def empty(self) -> None:
+        super().empty()
+        self.backup()
+
+    add_once = None  # type: ignore[assignment]  # uses up an ID of PostgreSQL alone, and a restore would mix up the pairs
+
+    @rule(number=st.integers(0, 3))
+    def continue_in_another_process(self, number: int) -> None:
+        self.postgres = self.processes[number]
+
+    @rule()
+    def backup(self) -> None:
+        self.backup_of_memory = dict(self.memory._tasks), copy.copy(self.memory._ids)
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute("DROP TABLE IF EXISTS backup; CREATE TABLE backup AS TABLE tasks")
+            [self.next_id] = connection.execute("SELECT nextval('tasks_id_seq')").fetchall()[0]
+            connection.execute("SELECT setval('tasks_id_seq', %s, false)", [self.next_id])
+
+    @rule()
+    def restore(self) -> None:
+        """IDs and versions that were given since will be given again, to other tasks and states."""
+        tasks, ids = self.backup_of_memory
+        self.memory._tasks, self.memory._ids = dict(tasks), copy.copy(ids)
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute("DELETE FROM tasks")
+            connection.execute("INSERT INTO tasks OVERRIDING SYSTEM VALUE TABLE backup")
+            connection.execute("SELECT setval('tasks_id_seq', %s, false)", [self.next_id])
+
+    @rule(owner=owners, ids=BothRepositories.stored, title=titles, completed=st.booleans())
+    def write_without_the_api(self, owner: UserId, ids: Both, title: Title, completed: bool) -> None:
+        task = self.memory._tasks.get((owner, ids[0]))
+        if task:
+            self.memory._tasks[owner, ids[0]] = task._replace(title=title, completed=completed)
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute(
+                "UPDATE tasks SET title = %s, completed = %s WHERE user_id = %s AND id = %s",
+                [title, completed, owner, ids[1]],
+            )
+
+
+def test_it_cannot_be_told_whether_states_are_remembered(database: str, batching: bool) -> None:
+    agree(Processes, database, batching=batching, examples=60)
+
+
+async def test_a_change_of_a_task_that_was_read_or_written_is_one_statement(
+    tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, watched: WatchedPool
+) -> None:
+    def toggle(task: Task) -> Task:
+        return task.toggle(LATER)
+
+    gotten, listed, unseen = [await elsewhere.add(ALICE, MILK, NOON) for _ in range(3)]
+    created, keyed = await tasks.add(ALICE, MILK, NOON), await tasks.add(ALICE, MILK, NOON, KEY)
+    await tasks.get(ALICE, gotten.id)
+    await tasks.page(ALICE, limit=2)
+    watched.take()
+    for task in (created, keyed, gotten, listed, created):
+        await tasks.update(ALICE, task.id, toggle)
+        assert watched.take() == ["SAVE"]
+    for statements in (["GET", "SAVE"], ["SAVE"]):
+        await tasks.update(ALICE, unseen.id, toggle)
+        assert watched.take() == statements
+    for task, times in ((created, 2), (keyed, 1), (gotten, 1), (listed, 1), (unseen, 2)):
+        assert (await elsewhere.get(ALICE, task.id)).completed is (times == 1)
+
+
+async def test_a_stale_state_costs_one_statement_more_and_is_replaced(
+    tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, watched: WatchedPool
+) -> None:
+    task = await tasks.add(ALICE, MILK, NOON)
+    await elsewhere.update(ALICE, task.id, lambda task: task.edit({"title": Title("Buy tea")}, LATER))
+    watched.take()
+    changed = await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+    assert watched.take() == ["SAVE", "GET", "SAVE"]
+    assert (changed.title, changed.completed) == ("Buy tea", True)
+    assert await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)) == await elsewhere.get(ALICE, task.id)
+    assert watched.take() == ["SAVE"]
+
+
+async def test_a_read_is_never_answered_from_memory(
+    tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository
+) -> None:
+    task = await tasks.add(ALICE, MILK, NOON)
+    changed = await elsewhere.update(ALICE, task.id, lambda task: task.toggle(LATER))
+    assert await tasks.get(ALICE, task.id) == changed
+    assert await tasks.page(ALICE, limit=9) == [changed]
+    await elsewhere.remove(ALICE, task.id)
+    with pytest.raises(TaskNotFound):
+        await tasks.get(ALICE, task.id)
+
+
+async def test_a_change_without_effect_on_the_remembered_state_is_decided_by_the_stored_one(
+    tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository
+) -> None:
+    task = await tasks.add(ALICE, Draft(MILK.title, completed=True), NOON)
+    await elsewhere.update(ALICE, task.id, lambda task: task.toggle(NOON))
+    completed = await tasks.update(ALICE, task.id, lambda task: task.complete(LATER))
+    assert (completed.completed, completed.updated_at) == (True, LATER)
+    assert await elsewhere.get(ALICE, task.id) == completed
+
+
+@pytest.mark.parametrize("matches", ["remembered", "stored"])
+async def test_a_precondition_is_decided_by_the_stored_state(
+    tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, matches: str
+) -> None:
+    remembered = await tasks.add(ALICE, MILK, NOON)
+    stored = await elsewhere.update(ALICE, remembered.id, lambda task: task.toggle(LATER))
+    expected = [remembered.updated_at if matches == "remembered" else stored.updated_at]
+
+    def change(task: Task) -> Task:
+        return task.matching(expected).toggle(LATER)
+
+    if matches == "stored":
+        assert not (await tasks.update(ALICE, remembered.id, change)).completed
+    else:
+        with pytest.raises(TaskChanged):
+            await tasks.update(ALICE, remembered.id, change)
+        assert await elsewhere.get(ALICE, remembered.id) == stored
+
+
+async def test_a_refusal_is_decided_by_the_stored_state(
+    tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository
+) -> None:
+    full = Extras({str(number): number for number in range(Extras.MOST)})
+    task = await tasks.add(ALICE, Draft(MILK.title, extras=full), NOON)
+    more = Changes(extras={"one": "more"})
+    with pytest.raises(InvalidValue):
+        await tasks.update(ALICE, task.id, lambda task: task.edit(more, LATER))
+    await elsewhere.update(ALICE, task.id, lambda task: task.edit({"extras": dict.fromkeys("0123")}, LATER))
+    changed = await tasks.update(ALICE, task.id, lambda task: task.edit(more, LATER))
+    assert changed.extras is not None
+    assert '"one":"more"' in changed.extras
+
+
+async def test_a_task_is_missing_only_where_none_is_stored(
+    tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, watched: WatchedPool
+) -> None:
+    task = await tasks.add(ALICE, MILK, NOON)
+    await elsewhere.remove(ALICE, task.id)
+    for statements in (["SAVE", "GET"], ["GET"]):
+        watched.take()
+        with pytest.raises(TaskNotFound):
+            await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+        assert watched.take() == statements
+    removed_here = await tasks.add(ALICE, MILK, NOON)
+    await tasks.remove(ALICE, removed_here.id)
+    watched.take()
+    with pytest.raises(TaskNotFound):
+        await tasks.update(ALICE, removed_here.id, lambda task: task.toggle(LATER))
+    assert watched.take() == ["GET"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "title = 'Buy tea'",
+        "description = NULL",
+        "completed = true",
+        "created_at = created_at - interval '1 day'",
+        "updated_at = updated_at - interval '1 microsecond'",
+        """extras = '{"a": 2}'""",
+        "extras = NULL",
+    ],
+)
+async def test_a_state_with_a_difference_in_any_field_is_not_overwritten(
+    tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, admin: psycopg.Connection, change: str
+) -> None:
+    """Not even where the version is the same: after a restore, or a change without the API."""
+    task = await tasks.add(ALICE, Draft(MILK.title, MILK.description, extras=Extras({"a": 1})), NOON)
+    admin.execute(f"UPDATE tasks SET {change} WHERE id = %s", [task.id])
+    stored = await elsewhere.get(ALICE, task.id)
+    changed = await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+    assert changed == stored._replace(completed=not stored.completed, updated_at=LATER)
+    assert await elsewhere.get(ALICE, task.id) == changed
+
+
+async def test_a_task_that_another_transaction_has_locked_is_changed_after_it(
+    tasks: PostgresTaskRepository, database: str
+) -> None:
+    task = await tasks.add(ALICE, MILK, NOON)
+    async with await psycopg.AsyncConnection.connect(database) as other:
+        await other.execute("UPDATE tasks SET title = 'Buy tea' WHERE id = %s", [task.id])
+        reads = 0
+
+        async def read_again(*arguments: object) -> Task:
+            nonlocal reads
+            reads += 1
+            if reads == 2:
+                await other.commit()
+            return await original(*arguments)  # type: ignore[arg-type]
+
+        original, tasks._get = tasks._get, read_again  # type: ignore[assignment, method-assign]
+        changed = await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+    assert (changed.title, changed.completed) == ("Buy tea", True)
+
+
+def task(number: int, owner: UserId = ALICE, description: str | None = None, version: int = 0) -> Task:
+    described = None if description is None else Description(description)
+    at = NOON + timedelta(seconds=version)
+    return Task(TaskId(number), owner, Title("x"), described, False, NOON, at)
+
+
+def known(states: RememberedStates, *tasks: Task) -> list[bool]:
+    """Of each task whether this state of it is remembered."""
+    return [states.get(task.user_id, task.id) == task for task in tasks]
+
+
+def test_nothing_is_remembered_in_zero_bytes() -> None:
+    states = RememberedStates(0)
+    states.wrote(ALICE, task(1))
+    states.read(ALICE, [task(1)])
+    assert known(states, task(1)) == [False]
+
+
+def test_the_last_state_that_was_written_or_read_is_remembered() -> None:
+    states = RememberedStates(PLENTY)
+    states.wrote(ALICE, task(1))
+    states.read(ALICE, [task(1, version=1), task(2)])
+    assert known(states, task(1, version=1), task(2)) == [True, True]
+    states.read(ALICE, [task(2, version=1)])
+    states.wrote(ALICE, task(1, version=2))
+    assert known(states, task(1, version=2), task(2, version=1)) == [True, True]
+    states.forget(ALICE, TaskId(1))
+    states.forget(BOB, TaskId(2))
+    assert states.get(ALICE, TaskId(1)) is None
+    assert known(states, task(2, version=1)) == [True]
+
+
+def test_what_is_read_is_remembered_for_owners_who_write_and_of_lists_the_first_after_each_write() -> None:
+    states = RememberedStates(PLENTY)
+    states.read(ALICE, [task(1)])
+    states.read(ALICE, [task(2), task(3)])
+    assert known(states, task(1), task(2)) == [False, False]
+    states.wrote(ALICE, task(1))
+    states.read(ALICE, [])
+    states.read(ALICE, [task(2), task(3)])
+    states.read(ALICE, [task(2, version=1), task(4)])
+    assert known(states, task(1), task(2), task(3), task(4)) == [True, True, True, False]
+    states.wrote(ALICE, task(2, version=2))
+    states.read(ALICE, [task(4), task(5)])
+    assert known(states, task(4), task(5)) == [True, True]
+
+
+def test_a_task_of_one_owner_is_unknown_to_another() -> None:
+    states = RememberedStates(PLENTY)
+    states.wrote(ALICE, task(1))
+    states.wrote(BOB, task(2, BOB))
+    assert states.get(BOB, TaskId(1)) is None
+    assert states.get(ALICE, TaskId(2)) is None
+
+
+def kept(states: RememberedStates) -> int:
+    """Bytes."""
+    remembered = [of_owner.tasks for of_owner in (*states._newer.values(), *states._older.values())]
+    texts = (len(task.title) + len(task.description or "") * 4 for tasks in remembered for task in tasks.values())
+    return OF_OWNER * len(remembered) + OF_TASK * sum(map(len, remembered)) + sum(texts)
+
+
+@pytest.mark.parametrize("length", [1, 20])
+@pytest.mark.parametrize("owner", [lambda n: ALICE, lambda n: UserId(str(n))], ids=["one owner", "many owners"])
+@pytest.mark.parametrize("description", [None, "😀" * Description.LONGEST], ids=["short", "long"])
+def test_no_more_bytes_are_used_than_allowed(
+    owner: Callable[[int], UserId], length: int, description: str | None
+) -> None:
+    states, most = RememberedStates(PLENTY), 0
+    for number in range(1, 2000):
+        by = owner(number)
+        states.wrote(by, task(number, by, description))
+        states.read(by, [task(number + other, by) for other in range(length)])
+        most = max(most, kept(states))
+    assert 0 < most <= PLENTY
+
+
+def test_one_owner_does_not_push_out_what_is_known_of_another() -> None:
+    states = RememberedStates(PLENTY)
+    states.wrote(BOB, task(1, BOB))
+    for number in range(1, 20_000):
+        states.wrote(ALICE, task(number))
+        states.read(ALICE, [task(number + other) for other in range(20)])
+    assert known(states, task(1, BOB)) == [True]
+
+
+def test_what_is_seen_again_and_again_takes_its_bytes_once() -> None:
+    states = RememberedStates(PLENTY)
+    states.wrote(ALICE, task(1))
+    states.read(ALICE, [task(1), task(2)])
+    before = states._size
+    for _ in range(1000):
+        states.wrote(ALICE, task(1, version=1))
+        states.read(ALICE, [task(1), task(2)])
+    assert states._size == before
+
+
+def test_what_does_not_fit_a_share_is_not_remembered() -> None:
+    states = RememberedStates(LITTLE)
+    states.wrote(ALICE, task(1))
+    states.wrote(ALICE, task(2, description="x" * Description.LONGEST))
+    assert known(states, task(1), task(2, description="x" * Description.LONGEST)) == [True, False]
