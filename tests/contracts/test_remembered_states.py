@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import psycopg
 import pytest
@@ -20,7 +20,7 @@ from domain.values import Description, TaskId, Title, UserId
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract
 from tests.contracts.test_equivalence import Both, BothRepositories, agree
 from tests.contracts.watched_pool import WatchedPool
-from tests.strategies import owners, titles
+from tests.strategies import changes, times, titles
 
 PLENTY = 2**20
 LITTLE = 2 * SHARES * (OF_OWNER + 3 * OF_TASK)  # for one or two small tasks of each owner
@@ -94,16 +94,45 @@ class Processes(BothRepositories):
             connection.execute("INSERT INTO tasks OVERRIDING SYSTEM VALUE TABLE backup")
             connection.execute("SELECT setval('tasks_id_seq', %s, false)", [self.next_id])
 
-    @rule(owner=owners, ids=BothRepositories.stored, title=titles, completed=st.booleans())
-    def write_without_the_api(self, owner: UserId, ids: Both, title: Title, completed: bool) -> None:
-        task = self.memory._tasks.get((owner, ids[0]))
-        if task:
-            self.memory._tasks[owner, ids[0]] = task._replace(title=title, completed=completed)
+    def owner_of(self, ids: Both) -> UserId:
+        """Anybody, if there is no such task."""
+        return next((owner for owner, id_ in self.memory._tasks if id_ == ids[0]), ALICE)
+
+    @rule(ids=BothRepositories.stored, title=titles, completed=st.booleans())
+    def write_without_the_api(self, ids: Both, title: Title, completed: bool) -> None:
+        key = self.owner_of(ids), ids[0]
+        if key in self.memory._tasks:
+            self.memory._tasks[key] = self.memory._tasks[key]._replace(title=title, completed=completed)
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
-            connection.execute(
-                "UPDATE tasks SET title = %s, completed = %s WHERE user_id = %s AND id = %s",
-                [title, completed, owner, ids[1]],
-            )
+            connection.execute("UPDATE tasks SET title = %s, completed = %s WHERE id = %s", [title, completed, ids[1]])
+
+    @rule(ids=BothRepositories.stored)
+    def read_as_the_owner(self, ids: Both) -> None:
+        self.get(self.owner_of(ids), ids)
+
+    @rule(ids=BothRepositories.stored, sent=changes, at=times)
+    def edit_as_the_owner(self, ids: Both, sent: Changes, at: datetime) -> None:
+        self.edit(self.owner_of(ids), ids, sent, at)
+
+    @rule(ids=BothRepositories.stored, at=times)
+    def complete_as_the_owner(self, ids: Both, at: datetime) -> None:
+        owner = self.owner_of(ids)
+        self.agreed(lambda repository, which: repository.update(owner, ids[which], lambda task: task.complete(at)))
+
+    @rule(ids=BothRepositories.stored, at=times)
+    def toggle_as_the_owner_if_unchanged(self, ids: Both, at: datetime) -> None:
+        owner = self.owner_of(ids)
+        task = self.memory._tasks.get((owner, ids[0]))
+        expected = [task.updated_at] if task else []
+
+        def change(task: Task) -> Task:
+            return task.matching(expected).toggle(at)
+
+        self.agreed(lambda repository, which: repository.update(owner, ids[which], change))
+
+    @rule(ids=BothRepositories.stored)
+    def remove_as_the_owner(self, ids: Both) -> None:
+        self.remove(self.owner_of(ids), ids)
 
 
 def test_it_cannot_be_told_whether_states_are_remembered(database: str, batching: bool) -> None:
@@ -127,8 +156,8 @@ async def test_a_change_of_a_task_that_was_read_or_written_is_one_statement(
     for statements in (["GET", "SAVE"], ["SAVE"]):
         await tasks.update(ALICE, unseen.id, toggle)
         assert watched.take() == statements
-    for task, times in ((created, 2), (keyed, 1), (gotten, 1), (listed, 1), (unseen, 2)):
-        assert (await elsewhere.get(ALICE, task.id)).completed is (times == 1)
+    for task, toggles in ((created, 2), (keyed, 1), (gotten, 1), (listed, 1), (unseen, 2)):
+        assert (await elsewhere.get(ALICE, task.id)).completed is (toggles == 1)
 
 
 async def test_a_stale_state_costs_one_statement_more_and_is_replaced(
