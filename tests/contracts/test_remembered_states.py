@@ -322,6 +322,19 @@ def test_the_last_state_that_was_written_or_read_is_remembered() -> None:
     assert known(states, task(2, version=1)) == [True]
 
 
+def test_of_two_remembered_states_the_newer_one_counts() -> None:
+    states = RememberedStates(LITTLE)
+    states.wrote(ALICE, task(1))
+    for number in range(SHARES):
+        other = UserId(str(number))
+        states.wrote(other, task(2, other))
+        states.read(other, [task(2, other), task(3, other)])
+    assert ALICE not in states._newer
+    assert known(states, task(1)) == [True]
+    states.wrote(ALICE, task(1, version=1))
+    assert known(states, task(1, version=1)) == [True]
+
+
 def test_what_is_read_is_remembered_for_owners_who_write_and_of_lists_the_first_after_each_write() -> None:
     states = RememberedStates(PLENTY)
     states.read(ALICE, [task(1)])
