@@ -325,7 +325,7 @@ def test_the_last_state_that_was_written_or_read_is_remembered() -> None:
 def test_of_two_remembered_states_the_newer_one_counts() -> None:
     states = RememberedStates(LITTLE)
     states.wrote(ALICE, task(1))
-    for number in range(SHARES):
+    for number in range(SHARES + 2):
         other = UserId(str(number))
         states.wrote(other, task(2, other))
         states.read(other, [task(2, other), task(3, other)])
