@@ -235,7 +235,6 @@ class PostgresTaskRepository(TaskRepository):
     async def _get(self, owner: UserId, task_id: TaskId, deadline: float) -> Task:
         rows = await self._ask(GET, owner, task_id, deadline=deadline)
         if not rows:
-            self._states.forget(owner, task_id)
             raise TaskNotFound
         return self._found(owner, rows)[0]
 

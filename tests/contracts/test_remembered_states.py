@@ -397,6 +397,8 @@ def test_what_is_seen_again_and_again_takes_its_bytes_once() -> None:
     for _ in range(1000):
         states.wrote(ALICE, task(1, version=1))
         states.read(ALICE, [task(1), task(2)])
+    for version in range(10):
+        states.wrote(ALICE, task(1, version=version))
     assert states._size == before
 
 
