@@ -50,6 +50,13 @@ OURS = Server(
 )
 SERVERS = (
     OURS,
+    replace(
+        OURS,
+        name="ours-forgetful",
+        description="the same without remembered states of tasks",
+        environment={**OURS.environment, "REMEMBERED_TASKS_MIB": "0"},
+        operations=("put", "complete"),
+    ),
     Server(
         "fastify",
         "Fastify, @fastify/jwt, node-postgres with named statements, 20 connections",

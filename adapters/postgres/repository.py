@@ -83,7 +83,7 @@ class PostgresTaskRepository(TaskRepository):
         self._statement: Callable[[Statement], Statement] = with_extras if extras else _as_it_is
         self._task: Callable[[Sequence[Any]], Task] = _task_with_extras if extras else _task
         self._fields: Callable[[Draft | Task], tuple[Any, ...]] = attrgetter(*FIELDS, *([EXTRAS] if extras else []))
-        self._states = RememberedStates(remembered)
+        self._states = RememberedStates(remembered, self._task)
         self._max_tasks = max_tasks
         self._scans, self._additions = Turns(MAX_WAITING), Turns(MAX_WAITING)
 
@@ -98,7 +98,9 @@ class PostgresTaskRepository(TaskRepository):
             return await self._add(owner, draft, at, key, deadline)
 
     async def get(self, owner: UserId, task_id: TaskId) -> Task:
-        return await self._get(owner, task_id, self._database.deadline())
+        task = await self._get(owner, task_id, self._database.deadline())
+        self._states.read(owner, [task])
+        return task
 
     async def page(
         self, owner: UserId, selection: Selection = ALL, *, after: Position | None = None, limit: int
@@ -142,7 +144,6 @@ class PostgresTaskRepository(TaskRepository):
                     delay = await _back_off(delay)
                 version = None if expected is None else task.updated_at
                 if await self._database.ask(REMOVE, owner, task_id, version, deadline=deadline):
-                    self._states.forget(owner, task_id)
                     return None
                 previous = task
             except TaskNotFound:
@@ -205,12 +206,8 @@ class PostgresTaskRepository(TaskRepository):
             [[task_id]] = await self._ask(ADD, owner, at, *self._fields(draft), deadline=deadline)
         except OutcomeUnknown:  # without a key, a retry might add a second task
             raise StorageUnavailable from None
-        return self._created(task_id, owner, draft, at)
-
-    def _created(self, task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
-        task = _first_state(task_id, owner, draft, at)
-        self._states.wrote(owner, task)
-        return task
+        self._states.created(owner)
+        return _created(task_id, owner, draft, at)
 
     async def _is_used(self, owner: UserId, key: IdempotencyKey, at: datetime, deadline: float) -> bool:
         """Whether an addition with this key would add nothing."""
@@ -236,7 +233,7 @@ class PostgresTaskRepository(TaskRepository):
         rows = await self._ask(GET, owner, task_id, deadline=deadline)
         if not rows:
             raise TaskNotFound
-        return self._found(owner, rows)[0]
+        return self._task(rows[0])
 
     async def _save(self, task: Task, changed: Task, deadline: float) -> bool:
         """Whether the task was still stored as given, and is changed now."""
@@ -248,7 +245,7 @@ class PostgresTaskRepository(TaskRepository):
             with _possibly_executed():
                 saved = await self._saved(task, changed, arguments, deadline)
         if saved:
-            self._states.wrote(task.user_id, changed)
+            self._states.changed(task.user_id, changed)
         return saved
 
     async def _saved(self, task: Task, changed: Task, arguments: Sequence[Any], deadline: float) -> bool:
@@ -265,7 +262,8 @@ class PostgresTaskRepository(TaskRepository):
         while True:
             rows = await self._ask(ADD_ONCE, owner, key, digest, at, *self._fields(draft), deadline=deadline)
             if rows:
-                return self._created(rows[0][0], owner, draft, at)
+                self._states.created(owner)
+                return _created(rows[0][0], owner, draft, at)
             rows = await self._database.ask(RECALL, owner, key, deadline=deadline)
             if rows:  # else it has expired in between
                 break
@@ -273,7 +271,7 @@ class PostgresTaskRepository(TaskRepository):
         if first_digest != digest:
             raise KeyReused
         await self._settle(owner, deadline)
-        return _first_state(task_id, owner, draft, created_at)
+        return _created(task_id, owner, draft, created_at)
 
     async def _settle(self, owner: UserId, deadline: float) -> None:
         """Before a write is acknowledged that was only observed: what can be read need not be on a standby yet."""
@@ -293,7 +291,7 @@ def _task_with_extras(row: Sequence[Any]) -> Task:
     return task if task.extras is None else task._replace(extras=Extras.stored(task.extras))
 
 
-def _first_state(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
+def _created(task_id: int, owner: UserId, draft: Draft, at: datetime) -> Task:
     return Task._make((TaskId(task_id), owner, *_fields(draft), at, at, draft.extras))
 
 

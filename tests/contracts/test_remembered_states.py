@@ -6,24 +6,26 @@ from datetime import datetime, timedelta
 
 import psycopg
 import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 
 from adapters.postgres.database import Database
 from adapters.postgres.pool import Pool
-from adapters.postgres.remembered_states import OF_OWNER, OF_TASK, SHARES, RememberedStates
-from adapters.postgres.repository import PostgresTaskRepository
+from adapters.postgres.remembered_states import OF_OWNER, SHARE, RememberedStates, _encoded
+from adapters.postgres.repository import PostgresTaskRepository, _task_with_extras
 from domain.errors import InvalidValue, TaskChanged, TaskNotFound
 from domain.extras import Extras
 from domain.task import Changes, Draft, Task
 from domain.values import Description, TaskId, Title, UserId
+from tests import strategies
 from tests.contracts.task_repository import ALICE, BOB, KEY, LATER, MILK, NOON, TaskRepositoryContract
 from tests.contracts.test_equivalence import Both, BothRepositories, agree
 from tests.contracts.watched_pool import WatchedPool
 from tests.strategies import changes, times, titles
 
 PLENTY = 2**20
-LITTLE = 2 * SHARES * (OF_OWNER + 3 * OF_TASK)  # for one or two small tasks of each owner
+LITTLE = 2 * (OF_OWNER + 300)  # bytes, for one small task
 
 
 @pytest.fixture
@@ -42,6 +44,12 @@ def tasks(watched: WatchedPool, batching: bool) -> PostgresTaskRepository:
 def elsewhere(pool: Pool) -> PostgresTaskRepository:
     """Another process."""
     return PostgresTaskRepository(Database(pool), extras=True, remembered=PLENTY)
+
+
+async def remembered(tasks: PostgresTaskRepository, draft: Draft) -> Task:
+    """A new task of Alice's whose state the repository remembers."""
+    task = await tasks.add(ALICE, draft, NOON)
+    return await tasks.get(ALICE, task.id)
 
 
 class TestRemembering(TaskRepositoryContract):
@@ -145,25 +153,30 @@ async def test_a_change_of_a_task_that_was_read_or_written_is_one_statement(
     def toggle(task: Task) -> Task:
         return task.toggle(LATER)
 
-    gotten, listed, unseen = [await elsewhere.add(ALICE, MILK, NOON) for _ in range(3)]
-    created, keyed = await tasks.add(ALICE, MILK, NOON), await tasks.add(ALICE, MILK, NOON, KEY)
+    changed, gotten, listed, unseen = [await elsewhere.add(ALICE, MILK, NOON) for _ in range(4)]
+    for statements in (["GET", "SAVE"], ["SAVE"]):
+        await tasks.update(ALICE, changed.id, toggle)
+        assert watched.take() == statements
     await tasks.get(ALICE, gotten.id)
-    await tasks.page(ALICE, limit=2)
+    await tasks.update(ALICE, changed.id, toggle)
+    await tasks.page(ALICE, limit=3)
+    created = await tasks.add(ALICE, MILK, NOON)
+    keyed = await tasks.add(ALICE, MILK, NOON, KEY)
+    await tasks.by_ids(ALICE, [created.id, keyed.id])
     watched.take()
-    for task in (created, keyed, gotten, listed, created):
+    for task in (gotten, listed, created, keyed):
         await tasks.update(ALICE, task.id, toggle)
         assert watched.take() == ["SAVE"]
-    for statements in (["GET", "SAVE"], ["SAVE"]):
-        await tasks.update(ALICE, unseen.id, toggle)
-        assert watched.take() == statements
-    for task, toggles in ((created, 2), (keyed, 1), (gotten, 1), (listed, 1), (unseen, 2)):
-        assert (await elsewhere.get(ALICE, task.id)).completed is (toggles == 1)
+    await tasks.update(ALICE, unseen.id, toggle)
+    assert watched.take() == ["GET", "SAVE"]
+    for task in (changed, gotten, listed, created, keyed, unseen):
+        assert (await elsewhere.get(ALICE, task.id)).completed
 
 
 async def test_a_stale_state_costs_one_statement_more_and_is_replaced(
     tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, watched: WatchedPool
 ) -> None:
-    task = await tasks.add(ALICE, MILK, NOON)
+    task = await remembered(tasks, MILK)
     await elsewhere.update(ALICE, task.id, lambda task: task.edit({"title": Title("Buy tea")}, LATER))
     watched.take()
     changed = await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
@@ -176,7 +189,7 @@ async def test_a_stale_state_costs_one_statement_more_and_is_replaced(
 async def test_a_read_is_never_answered_from_memory(
     tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository
 ) -> None:
-    task = await tasks.add(ALICE, MILK, NOON)
+    task = await remembered(tasks, MILK)
     changed = await elsewhere.update(ALICE, task.id, lambda task: task.toggle(LATER))
     assert await tasks.get(ALICE, task.id) == changed
     assert await tasks.page(ALICE, limit=9) == [changed]
@@ -188,7 +201,7 @@ async def test_a_read_is_never_answered_from_memory(
 async def test_a_change_without_effect_on_the_remembered_state_is_decided_by_the_stored_one(
     tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository
 ) -> None:
-    task = await tasks.add(ALICE, Draft(MILK.title, completed=True), NOON)
+    task = await remembered(tasks, Draft(MILK.title, completed=True))
     await elsewhere.update(ALICE, task.id, lambda task: task.toggle(NOON))
     completed = await tasks.update(ALICE, task.id, lambda task: task.complete(LATER))
     assert (completed.completed, completed.updated_at) == (True, LATER)
@@ -199,26 +212,26 @@ async def test_a_change_without_effect_on_the_remembered_state_is_decided_by_the
 async def test_a_precondition_is_decided_by_the_stored_state(
     tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, matches: str
 ) -> None:
-    remembered = await tasks.add(ALICE, MILK, NOON)
-    stored = await elsewhere.update(ALICE, remembered.id, lambda task: task.toggle(LATER))
-    expected = [remembered.updated_at if matches == "remembered" else stored.updated_at]
+    known = await remembered(tasks, MILK)
+    stored = await elsewhere.update(ALICE, known.id, lambda task: task.toggle(LATER))
+    expected = [known.updated_at if matches == "remembered" else stored.updated_at]
 
     def change(task: Task) -> Task:
         return task.matching(expected).toggle(LATER)
 
     if matches == "stored":
-        assert not (await tasks.update(ALICE, remembered.id, change)).completed
+        assert not (await tasks.update(ALICE, known.id, change)).completed
     else:
         with pytest.raises(TaskChanged):
-            await tasks.update(ALICE, remembered.id, change)
-        assert await elsewhere.get(ALICE, remembered.id) == stored
+            await tasks.update(ALICE, known.id, change)
+        assert await elsewhere.get(ALICE, known.id) == stored
 
 
 async def test_a_refusal_is_decided_by_the_stored_state(
     tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository
 ) -> None:
     full = Extras({str(number): number for number in range(Extras.MOST)})
-    task = await tasks.add(ALICE, Draft(MILK.title, extras=full), NOON)
+    task = await remembered(tasks, Draft(MILK.title, extras=full))
     more = Changes(extras={"one": "more"})
     with pytest.raises(InvalidValue):
         await tasks.update(ALICE, task.id, lambda task: task.edit(more, LATER))
@@ -231,19 +244,13 @@ async def test_a_refusal_is_decided_by_the_stored_state(
 async def test_a_task_is_missing_only_where_none_is_stored(
     tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, watched: WatchedPool
 ) -> None:
-    task = await tasks.add(ALICE, MILK, NOON)
+    task = await remembered(tasks, MILK)
     await elsewhere.remove(ALICE, task.id)
     for statements in (["SAVE", "GET"], ["GET"]):
         watched.take()
         with pytest.raises(TaskNotFound):
             await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
         assert watched.take() == statements
-    removed_here = await tasks.add(ALICE, MILK, NOON)
-    await tasks.remove(ALICE, removed_here.id)
-    watched.take()
-    with pytest.raises(TaskNotFound):
-        await tasks.update(ALICE, removed_here.id, lambda task: task.toggle(LATER))
-    assert watched.take() == ["GET"]
 
 
 @pytest.mark.parametrize(
@@ -262,7 +269,7 @@ async def test_a_state_with_a_difference_in_any_field_is_not_overwritten(
     tasks: PostgresTaskRepository, elsewhere: PostgresTaskRepository, admin: psycopg.Connection, change: str
 ) -> None:
     """Not even where the version is the same: after a restore, or a change without the API."""
-    task = await tasks.add(ALICE, Draft(MILK.title, MILK.description, extras=Extras({"a": 1})), NOON)
+    task = await remembered(tasks, Draft(MILK.title, MILK.description, extras=Extras({"a": 1})))
     admin.execute(f"UPDATE tasks SET {change} WHERE id = %s", [task.id])
     stored = await elsewhere.get(ALICE, task.id)
     changed = await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
@@ -273,7 +280,7 @@ async def test_a_state_with_a_difference_in_any_field_is_not_overwritten(
 async def test_a_task_that_another_transaction_has_locked_is_changed_after_it(
     tasks: PostgresTaskRepository, database: str
 ) -> None:
-    task = await tasks.add(ALICE, MILK, NOON)
+    task = await remembered(tasks, MILK)
     async with await psycopg.AsyncConnection.connect(database) as other:
         await other.execute("UPDATE tasks SET title = 'Buy tea' WHERE id = %s", [task.id])
         reads = 0
@@ -296,114 +303,134 @@ def task(number: int, owner: UserId = ALICE, description: str | None = None, ver
     return Task(TaskId(number), owner, Title("x"), described, False, NOON, at)
 
 
+def states_of(most: int = PLENTY) -> RememberedStates:
+    return RememberedStates(most, lambda fields: Task(*fields))
+
+
 def known(states: RememberedStates, *tasks: Task) -> list[bool]:
     """Of each task whether this state of it is remembered."""
     return [states.get(task.user_id, task.id) == task for task in tasks]
 
 
+def kept(states: RememberedStates) -> int:
+    """Bytes."""
+    strings = [*states._newer.values(), *states._older.values()]
+    return sum(map(len, strings)) + OF_OWNER * len(strings)
+
+
 def test_nothing_is_remembered_in_zero_bytes() -> None:
-    states = RememberedStates(0)
-    states.wrote(ALICE, task(1))
+    states = states_of(0)
+    states.created(ALICE)
+    states.changed(ALICE, task(1))
     states.read(ALICE, [task(1)])
     assert known(states, task(1)) == [False]
+    assert not states._expecting_read
 
 
-def test_the_last_state_that_was_written_or_read_is_remembered() -> None:
-    states = RememberedStates(PLENTY)
-    states.wrote(ALICE, task(1))
-    states.read(ALICE, [task(1, version=1), task(2)])
-    assert known(states, task(1, version=1), task(2)) == [True, True]
-    states.read(ALICE, [task(2, version=1)])
-    states.wrote(ALICE, task(1, version=2))
-    assert known(states, task(1, version=2), task(2, version=1)) == [True, True]
-    states.forget(ALICE, TaskId(1))
-    states.forget(BOB, TaskId(2))
-    assert states.get(ALICE, TaskId(1)) is None
-    assert known(states, task(2, version=1)) == [True]
+@given(task=strategies.tasks)
+def test_any_task_is_remembered_as_it_is(task: Task) -> None:
+    states = RememberedStates(PLENTY, _task_with_extras)
+    states.changed(task.user_id, task)
+    too_long = len(_encoded(task)) > SHARE
+    assert states.get(task.user_id, task.id) == (None if too_long else task)
+    assert states.get(UserId(task.user_id + "?"), task.id) is None
 
 
-def test_of_two_remembered_states_the_newer_one_counts() -> None:
-    states = RememberedStates(LITTLE)
-    states.wrote(ALICE, task(1))
-    for number in range(SHARES + 2):
-        other = UserId(str(number))
-        states.wrote(other, task(2, other))
-        states.read(other, [task(2, other), task(3, other)])
-    assert ALICE not in states._newer
-    assert known(states, task(1)) == [True]
-    states.wrote(ALICE, task(1, version=1))
-    assert known(states, task(1, version=1)) == [True]
+def test_a_title_that_looks_like_a_state_is_not_one() -> None:
+    states = states_of()
+    states.changed(ALICE, task(1)._replace(title=Title('x\n[2,"alice"')))
+    assert states.get(ALICE, TaskId(2)) is None
 
 
-def test_what_is_read_is_remembered_for_owners_who_write_and_of_lists_the_first_after_each_write() -> None:
-    states = RememberedStates(PLENTY)
+def test_the_last_state_that_was_seen_is_remembered() -> None:
+    states = states_of()
+    states.changed(ALICE, task(1))
+    states.read(ALICE, [task(1, version=1), task(2), task(12)])
+    assert known(states, task(1, version=1), task(2), task(12)) == [True] * 3
+    states.changed(ALICE, task(2, version=1))
+    states.changed(ALICE, task(1, version=2))
+    assert known(states, task(1, version=2), task(2, version=1), task(12)) == [True] * 3
+
+
+def test_what_is_forgotten_is_forgotten_alone() -> None:
+    states = states_of()
+    for number in (1, 2, 12):
+        states.changed(ALICE, task(number))
+    states.forget(ALICE, TaskId(2))
+    states.forget(BOB, TaskId(1))
+    assert known(states, task(1), task(2), task(12)) == [True, False, True]
+
+
+def test_what_is_read_first_after_a_write_of_its_owner_is_remembered() -> None:
+    states = states_of()
     states.read(ALICE, [task(1)])
-    states.read(ALICE, [task(2), task(3)])
-    assert known(states, task(1), task(2)) == [False, False]
-    states.wrote(ALICE, task(1))
-    states.read(ALICE, [])
-    states.read(ALICE, [task(2), task(3)])
-    states.read(ALICE, [task(2, version=1), task(4)])
-    assert known(states, task(1), task(2), task(3), task(4)) == [True, True, True, False]
-    states.wrote(ALICE, task(2, version=2))
-    states.read(ALICE, [task(4), task(5)])
-    assert known(states, task(4), task(5)) == [True, True]
+    assert known(states, task(1)) == [False]
+    states.created(ALICE)
+    states.read(BOB, [task(2, BOB)])
+    states.read(ALICE, [task(1), task(3)])
+    states.read(ALICE, [task(4)])
+    assert known(states, task(1), task(2, BOB), task(3), task(4)) == [True, False, True, False]
+    states.changed(ALICE, task(1, version=1))
+    states.read(ALICE, [task(4)])
+    assert known(states, task(1, version=1), task(3), task(4)) == [True, True, True]
 
 
 def test_a_task_of_one_owner_is_unknown_to_another() -> None:
-    states = RememberedStates(PLENTY)
-    states.wrote(ALICE, task(1))
-    states.wrote(BOB, task(2, BOB))
+    states = states_of()
+    states.changed(ALICE, task(1))
+    states.changed(BOB, task(2, BOB))
     assert states.get(BOB, TaskId(1)) is None
     assert states.get(ALICE, TaskId(2)) is None
 
 
-def kept(states: RememberedStates) -> int:
-    """Bytes."""
-    remembered = [of_owner.tasks for of_owner in (*states._newer.values(), *states._older.values())]
-    texts = (len(task.title) + len(task.description or "") * 4 for tasks in remembered for task in tasks.values())
-    return OF_OWNER * len(remembered) + OF_TASK * sum(map(len, remembered)) + sum(texts)
+def test_of_two_remembered_states_the_newer_one_counts() -> None:
+    states = states_of(LITTLE)
+    states.changed(ALICE, task(1))
+    states.changed(BOB, task(2, BOB))
+    assert ALICE not in states._newer
+    assert known(states, task(1)) == [True]
+    states.changed(ALICE, task(1, version=1))
+    assert known(states, task(1, version=1)) == [True]
 
 
-@pytest.mark.parametrize("length", [1, 20])
+@pytest.mark.parametrize("length", [1, 60])
 @pytest.mark.parametrize("owner", [lambda n: ALICE, lambda n: UserId(str(n))], ids=["one owner", "many owners"])
-@pytest.mark.parametrize("description", [None, "😀" * Description.LONGEST], ids=["short", "long"])
+@pytest.mark.parametrize(
+    "description", [None, "😀" * 1000, "😀" * Description.LONGEST], ids=["short", "long", "longest"]
+)
 def test_no_more_bytes_are_used_than_allowed(
     owner: Callable[[int], UserId], length: int, description: str | None
 ) -> None:
-    states, most = RememberedStates(PLENTY), 0
+    states, most = states_of(), 0
     for number in range(1, 2000):
         by = owner(number)
-        states.wrote(by, task(number, by, description))
+        states.created(by)
         states.read(by, [task(number + other, by) for other in range(length)])
+        states.changed(by, task(number, by, description))
+        states.forget(by, TaskId(number + 1))
         most = max(most, kept(states))
+        assert max(map(len, states._newer.values()), default=0) <= SHARE
     assert 0 < most <= PLENTY
+    assert len(states._expecting_read) <= PLENTY / OF_OWNER
+    assert states._size == sum(map(len, states._newer.values())) + OF_OWNER * len(states._newer)
 
 
 def test_one_owner_does_not_push_out_what_is_known_of_another() -> None:
-    states = RememberedStates(PLENTY)
-    states.wrote(BOB, task(1, BOB))
-    for number in range(1, 20_000):
-        states.wrote(ALICE, task(number))
-        states.read(ALICE, [task(number + other) for other in range(20)])
+    states = states_of()
+    states.changed(BOB, task(1, BOB))
+    for number in range(1, 10_000):
+        states.changed(ALICE, task(number))
+        states.read(ALICE, [task(number + other) for other in range(5)])
     assert known(states, task(1, BOB)) == [True]
 
 
-def test_what_is_seen_again_and_again_takes_its_bytes_once() -> None:
-    states = RememberedStates(PLENTY)
-    states.wrote(ALICE, task(1))
-    states.read(ALICE, [task(1), task(2)])
-    before = states._size
+def test_the_tasks_seen_last_are_kept() -> None:
+    states = states_of()
+    for number in range(1, 1000):
+        states.changed(ALICE, task(number))
+    recent = [task(number) for number in range(970, 1000)]
+    assert known(states, *recent) == [True] * 30
+    assert states.get(ALICE, TaskId(1)) is None
     for _ in range(1000):
-        states.wrote(ALICE, task(1, version=1))
-        states.read(ALICE, [task(1), task(2)])
-    for version in range(10):
-        states.wrote(ALICE, task(1, version=version))
-    assert states._size == before
-
-
-def test_what_does_not_fit_a_share_is_not_remembered() -> None:
-    states = RememberedStates(LITTLE)
-    states.wrote(ALICE, task(1))
-    states.wrote(ALICE, task(2, description="x" * Description.LONGEST))
-    assert known(states, task(1), task(2, description="x" * Description.LONGEST)) == [True, False]
+        states.changed(ALICE, recent[0])
+    assert known(states, *recent) == [True] * 30

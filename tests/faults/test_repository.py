@@ -54,14 +54,15 @@ async def impatient(between: Proxy, batching: bool, driver: type[Connection]) ->
 
 @pytest.fixture
 def direct(pool: Pool) -> PostgresTaskRepository:
-    """The same tasks, without the proxy, and in another process: what it writes, `tasks` has not seen."""
+    """The same tasks, without the proxy, and in another process: what it does, `tasks` has not seen."""
     return PostgresTaskRepository(Database(pool))
 
 
 @pytest.fixture(params=["remembered", "unknown"])
 async def task(request: pytest.FixtureRequest, tasks: PostgresTaskRepository, direct: PostgresTaskRepository) -> Task:
     """A task whose state `tasks` remembers or not."""
-    return await (tasks if request.param == "remembered" else direct).add(ALICE, MILK, NOON)
+    task = await tasks.add(ALICE, MILK, NOON)
+    return await (tasks if request.param == "remembered" else direct).get(ALICE, task.id)
 
 
 async def unavailable(call: Awaitable[object]) -> float:
@@ -188,6 +189,7 @@ async def test_an_update_of_a_stale_state_whose_result_is_lost_is_not_acknowledg
 ) -> None:
     """Nobody can tell then whether it was changed before this change or after it."""
     task = await tasks.add(ALICE, MILK, NOON)
+    await tasks.get(ALICE, task.id)
     if not executed:
         stored = await direct.update(ALICE, task.id, lambda task: append("!", task))
     toggling = await _lose_the_result(tasks.update(ALICE, task.id, lambda task: task.toggle(LATER)), between)
