@@ -235,7 +235,8 @@ def test_a_server_that_does_not_log_a_request_fails_where_requests_are_logged(si
 def test_a_run_goes_on_without_a_peer_that_does_not_start_but_not_without_ours(
     database: Database, tmp_path: Path
 ) -> None:
-    peer = replace(next(server for server in SERVERS if server.name == "fastify"), command=[sys.executable, "-c", "raise SystemExit('broken')"])
+    fastify = next(server for server in SERVERS if server.name == "fastify")
+    peer = replace(fastify, command=[sys.executable, "-c", "raise SystemExit('broken')"])
     bench = Bench(database, Issuer(port=1), tmp_path / "measurements", print)
     assert bench.starts([peer]) == {}
     assert [fault.partition(":\n")[0] for fault in bench.faults] == ["start: fastify does not respond"]
