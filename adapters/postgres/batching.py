@@ -11,7 +11,7 @@ from adapters.postgres.fairness import FairQueue
 from adapters.postgres.sql import Statement
 from domain.errors import StorageUnavailable
 
-TICK = 0.001  # seconds, to which uvloop rounds its timers
+TIMER_RESOLUTION = 0.001  # seconds, to which uvloop rounds its timers
 
 Arguments = Sequence[object]
 Outcomes = Sequence[Rows | Exception]
@@ -64,7 +64,7 @@ class Deadlines:
     def _expire(self) -> None:
         """Its timer may have been set for a future that was removed since."""
         self._timer = None
-        now = asyncio.get_running_loop().time() + TICK
+        now = asyncio.get_running_loop().time() + TIMER_RESOLUTION
         for future, deadline in self._pending.items():
             if deadline <= now and not future.done():
                 future.set_exception(StorageUnavailable())
@@ -148,12 +148,13 @@ class Batcher:
             self.calls_sent += len(batch)
             _, calls, deadlines, results = zip(*batch, strict=True)
             slow = asyncio.get_running_loop().call_later(self._slow_after, self._unblock, execution)
+            ended: list[tuple[asyncio.Future[Rows], Rows | BaseException]]
             try:
-                outcomes: Sequence[Rows | BaseException] = await self._execute(statement, calls, max(deadlines))
+                ended = [*zip(results, await self._execute(statement, calls, max(deadlines)), strict=True)]
             except BaseException as failure:  # noqa: BLE001 - each call raises it
-                outcomes = [failure] * len(batch)
+                ended = [(result, failure) for result in results]
             slow.cancel()
-            for result, outcome in zip(results, outcomes, strict=True):
+            for result, outcome in ended:
                 if result.done():
                     continue
                 if isinstance(outcome, BaseException):
@@ -166,16 +167,16 @@ class Batcher:
     def _next_batch(self) -> tuple[Statement, list[tuple[Statement, Arguments, float, asyncio.Future[Rows]]]]:
         """Without the calls that are cancelled or expired."""
         statement, batch = self._queue.first()[0], []
-        of_owner = Counter[object]()
+        calls_by_owner = Counter[object]()
         for _ in range(statement.batch_size):
             call = self._queue.take()
             if not call[-1].done():
                 batch.append(call)
                 if statement.owner_share:
-                    of_owner[call[1][0]] += 1
+                    calls_by_owner[call[1][0]] += 1
             if not self._queue or self._queue.first()[0] is not statement:
                 break
-            if statement.owner_share and of_owner[self._queue.first()[1][0]] >= statement.owner_share:
+            if statement.owner_share and calls_by_owner[self._queue.first()[1][0]] >= statement.owner_share:
                 break
         return statement, batch
 

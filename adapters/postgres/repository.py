@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from datetime import datetime
 from hashlib import blake2b
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import orjson
@@ -82,7 +82,10 @@ class PostgresTaskRepository(TaskRepository):
         self._database = database
         self._statement: Callable[[Statement], Statement] = with_extras if extras else _as_it_is
         self._task: Callable[[Sequence[Any]], Task] = _task_with_extras if extras else _task
-        self._fields: Callable[[Draft | Task], tuple[Any, ...]] = attrgetter(*FIELDS, *([EXTRAS] if extras else []))
+        fields = (*FIELDS, EXTRAS) if extras else (*FIELDS,)
+        self._fields: Callable[[Draft | Task], tuple[Any, ...]] = attrgetter(*fields)
+        places = map(Task._fields.index, ("updated_at", "created_at", *fields))
+        self._expected: Callable[[Sequence[Any]], tuple[Any, ...]] = itemgetter(*places)
         self._states = RememberedStates(remembered, self._task)
         self._max_tasks = max_tasks
         self._scans, self._additions = Turns(MAX_WAITING), Turns(MAX_WAITING)
@@ -99,7 +102,7 @@ class PostgresTaskRepository(TaskRepository):
 
     async def get(self, owner: UserId, task_id: TaskId) -> Task:
         task = await self._get(owner, task_id, self._database.deadline())
-        self._states.read(owner, [task])
+        self._states.note_read(owner, [task])
         return task
 
     async def page(
@@ -127,11 +130,12 @@ class PostgresTaskRepository(TaskRepository):
             self._states.forget(owner, task_id)
             previous = remembered
         while True:
-            task = await self._get(owner, task_id, deadline)
+            row = await self._row(owner, task_id, deadline)
+            task = self._task(row)
             if task == previous:  # unchanged and yet not saved: another transaction has locked it
                 delay = await _back_off(delay)
             changed = change(task)
-            if changed == task or await self._save(task, changed, deadline):
+            if changed == task or await self._save(row, changed, deadline):
                 return changed
             previous = task
 
@@ -144,6 +148,7 @@ class PostgresTaskRepository(TaskRepository):
                     delay = await _back_off(delay)
                 version = None if expected is None else task.updated_at
                 if await self._database.ask(REMOVE, owner, task_id, version, deadline=deadline):
+                    self._states.forget(owner, task_id)
                     return None
                 previous = task
             except TaskNotFound:
@@ -206,7 +211,7 @@ class PostgresTaskRepository(TaskRepository):
             [[task_id]] = await self._ask(ADD, owner, at, *self._fields(draft), deadline=deadline)
         except OutcomeUnknown:  # without a key, a retry might add a second task
             raise StorageUnavailable from None
-        self._states.created(owner)
+        self._states.note_created(owner)
         return _created(task_id, owner, draft, at)
 
     async def _is_used(self, owner: UserId, key: IdempotencyKey, at: datetime, deadline: float) -> bool:
@@ -222,7 +227,7 @@ class PostgresTaskRepository(TaskRepository):
 
     def _found(self, owner: UserId, rows: Rows) -> list[Task]:
         tasks = [*map(self._task, rows)]
-        self._states.read(owner, tasks)
+        self._states.note_read(owner, tasks)
         return tasks
 
     def _ask(self, statement: Statement, *arguments: object, deadline: float) -> Awaitable[Rows]:
@@ -230,31 +235,37 @@ class PostgresTaskRepository(TaskRepository):
         return self._database.ask(self._statement(statement), *arguments, deadline=deadline)
 
     async def _get(self, owner: UserId, task_id: TaskId, deadline: float) -> Task:
+        return self._task(await self._row(owner, task_id, deadline))
+
+    async def _row(self, owner: UserId, task_id: TaskId, deadline: float) -> Sequence[Any]:
         rows = await self._ask(GET, owner, task_id, deadline=deadline)
         if not rows:
             raise TaskNotFound
-        return self._task(rows[0])
+        return rows[0]
 
-    async def _save(self, task: Task, changed: Task, deadline: float) -> bool:
-        """Whether the task was still stored as given, and is changed now."""
-        expected = task.updated_at, task.created_at, *self._fields(task)
-        arguments = task.user_id, task.id, *expected, changed.updated_at, *self._fields(changed)
+    async def _save(self, expected: Sequence[Any], changed: Task, deadline: float) -> bool:
+        """Whether the task was still stored as expected, and is changed now.
+
+        `expected`: its row as it was read, since extras that were not written here may have another spelling as `Task`;
+        or a remembered task."""
+        stored, wanted = self._expected(expected), self._fields(changed)
+        arguments = changed.user_id, changed.id, *stored, changed.updated_at, *wanted
         try:
             saved = bool(await self._ask(SAVE, *arguments, deadline=deadline))
         except OutcomeUnknown:
             with _possibly_executed():
-                saved = await self._saved(task, changed, arguments, deadline)
+                saved = await self._saved(changed, arguments, deadline)
         if saved:
-            self._states.changed(task.user_id, changed)
+            self._states.note_changed(changed.user_id, changed)
         return saved
 
-    async def _saved(self, task: Task, changed: Task, arguments: Sequence[Any], deadline: float) -> bool:
+    async def _saved(self, changed: Task, arguments: Sequence[Any], deadline: float) -> bool:
         """Whether the change is stored, after an attempt whose outcome is unknown."""
         if await self._ask(SAVE_AGAIN, *arguments, deadline=deadline):
             return True
-        if await self._get(task.user_id, task.id, deadline) != changed:
+        if await self._get(changed.user_id, changed.id, deadline) != changed:
             raise StorageUnavailable  # changed by another call since, perhaps on top of this change
-        await self._settle(task.user_id, deadline)
+        await self._settle(changed.user_id, deadline)
         return True
 
     async def _add_once(self, owner: UserId, draft: Draft, at: datetime, key: IdempotencyKey, deadline: float) -> Task:
@@ -262,7 +273,7 @@ class PostgresTaskRepository(TaskRepository):
         while True:
             rows = await self._ask(ADD_ONCE, owner, key, digest, at, *self._fields(draft), deadline=deadline)
             if rows:
-                self._states.created(owner)
+                self._states.note_created(owner)
                 return _created(rows[0][0], owner, draft, at)
             rows = await self._database.ask(RECALL, owner, key, deadline=deadline)
             if rows:  # else it has expired in between

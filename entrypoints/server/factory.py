@@ -7,6 +7,7 @@ import gc
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
     from entrypoints.observability.tracing import Tracing
 
-GC_THRESHOLDS = (10_000, 2, 2)
-"""Young objects are scanned after 10,000 more allocations than deallocations instead of 700: some dozens of requests in
-progress have thousands of objects, none of them garbage. All objects are scanned as often as by default."""
+YOUNG = 10_000
+"""Young objects are scanned after so many more allocations than deallocations, by default 700 or 2,000: some dozens of
+requests in progress have thousands of objects, none of them garbage."""
 
 _log = structlog.get_logger()
 
@@ -63,9 +64,16 @@ async def _frozen_heap() -> AsyncIterator[None]:
     gc.collect()
     gc.freeze()
     thresholds = gc.get_threshold()
-    gc.set_threshold(*GC_THRESHOLDS)
+    gc.set_threshold(*_thresholds(*thresholds))
     yield
     gc.set_threshold(*thresholds)
+
+
+def _thresholds(young: int, middle: int, old: int) -> tuple[int, int, int]:
+    """All objects are still scanned about as often as with these."""
+    scans = (middle + 1) * (old + 1) * young / YOUNG
+    each = max(0, round(sqrt(scans)) - 1)
+    return YOUNG, each, each
 
 
 def _tracing() -> "Tracing | None":

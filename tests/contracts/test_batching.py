@@ -40,6 +40,8 @@ class Executor:
         await self.may_finish.wait()
         if 13 in numbers:
             raise ZeroDivisionError
+        if 14 in numbers:
+            return []
         return [[(2 * number,)] for number in numbers]  # type: ignore[operator]
 
 
@@ -100,6 +102,12 @@ async def test_calls_that_arrive_while_a_statement_is_in_flight_go_into_the_next
 async def test_a_failure_reaches_the_calls_of_its_batch_and_no_others(batcher: Batcher, executor: Executor) -> None:
     outcomes = await double_all(batcher, [13, 1, 2, 3, 4])
     assert [type(outcome) for outcome in outcomes] == [ZeroDivisionError] * 4 + [int]
+
+
+async def test_an_execution_without_outcomes_fails_its_calls_and_the_next_one_is_sent(batcher: Batcher) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        await double(batcher, 14)
+    assert await double(batcher, 1) == 2
 
 
 async def test_cancelling_one_call_does_not_affect_the_batch(batcher: Batcher, executor: Executor) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from typing import Any
 
 import psycopg
 import pytest
@@ -231,15 +232,15 @@ async def test_an_update_is_applied_on_top_of_a_concurrent_one(tasks: PostgresTa
         attempts.append(task)
         return append("?", task)
 
-    original_get = tasks._get
+    original_row = tasks._row
 
-    async def overtaken(*arguments: object) -> Task:
-        task = await original_get(*arguments)  # type: ignore[arg-type]
+    async def overtaken(*arguments: object) -> Sequence[Any]:
+        row = await original_row(*arguments)  # type: ignore[arg-type]
         if not attempts:
             await faster.update(ALICE, task.id, lambda task: append("!", task))
-        return task
+        return row
 
-    tasks._get = overtaken  # type: ignore[assignment, method-assign]
+    tasks._row = overtaken  # type: ignore[assignment, method-assign]
     assert (await tasks.update(ALICE, task.id, slow)).title == "Buy milk!?"
     assert len(attempts) == 2
 
