@@ -62,7 +62,7 @@ def _has_origin(scope: Scope) -> bool:
 
 
 def _varying(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The header fields with `Origin` added to `Vary`, of which there is one then."""
+    """Merges the `Vary` fields into one that includes `Origin`."""
     others, varies = [], []
     for field in headers:
         if field[0] == b"vary":
