@@ -16,7 +16,13 @@ from tests.cli.conftest import Serving, Todo
 pytestmark = pytest.mark.scenario
 
 SECRET = {"BETTER_AUTH_SECRET": "a secret of at least thirty-two bytes"}
-TOKEN = sign(UserId("alice"), SECRET["BETTER_AUTH_SECRET"], ExpectedClaims(), seconds=600)
+
+
+def token() -> str:
+    """Made when it is used: other faults may take longer than it is valid."""
+    return sign(UserId("alice"), SECRET["BETTER_AUTH_SECRET"], ExpectedClaims(), seconds=600)
+
+
 SMALL, LARGE = "90m", "300m"  # an empty private PostgreSQL takes about 60 MB
 
 
@@ -69,7 +75,7 @@ def fill(alice: httpx2.Client) -> list[int]:
 
 def test_a_full_disk_ends_service_cleanly_and_loses_no_acknowledged_task(todo: TodoOnSmallDisk) -> None:
     with todo.serve(**SECRET) as server:
-        acknowledged = fill(server.client(TOKEN))
+        acknowledged = fill(server.client(token()))
         assert len(acknowledged) > 100
         assert_unavailable(server)
         began = time.monotonic()
@@ -77,7 +83,7 @@ def test_a_full_disk_ends_service_cleanly_and_loses_no_acknowledged_task(todo: T
         assert time.monotonic() - began < 15
     todo.enlarge()
     with todo.serve(**SECRET) as again:
-        alice = again.client(TOKEN)
+        alice = again.client(token())
         kept = {task["id"] for task in alice.get("/api/tasks").json()}
         assert set(acknowledged) <= kept
         assert alice.post("/api/tasks", json={"title": "x"}).status_code == 201
@@ -85,7 +91,7 @@ def test_a_full_disk_ends_service_cleanly_and_loses_no_acknowledged_task(todo: T
 
 def assert_unavailable(server: Serving) -> None:
     """PostgreSQL has stopped, because it cannot write its log; the program answers."""
-    alice = server.client(TOKEN)
+    alice = server.client(token())
     for _ in range(5):
         assert alice.get("/healthz").status_code == 200
         created = alice.post("/api/tasks", json={"title": "x"})
