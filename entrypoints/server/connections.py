@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import IPv6Address
+from itertools import islice
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -12,6 +13,7 @@ from uvicorn.server import ServerState
 from entrypoints.server.starts import Starts
 
 MAX_REFUSED = 32  # refused connections that are open at a time, so that their clients can read why
+MAX_CANDIDATES = 16  # idle connections that are looked at before one is closed; each look is a system call
 MAX_UNREAD = 32 * 1024 * 1024  # bytes of responses that clients have not read, in all; a page of tasks has 4 MB at most
 
 _log = structlog.get_logger()
@@ -53,7 +55,8 @@ class Connections:
         """Connections whose clients have to read before more is sent, in order."""
 
     def admit(self, connection: Any) -> bool:
-        """Whether there is room for it. Closes the connection that has been idle for longest, if there is none."""
+        """Whether there is room for it. If there is none, closes the connection that has been idle for longest, unless
+        its request has just arrived."""
         if self.on_connection:
             self.on_connection()
         address = _network(connection.client)
@@ -78,9 +81,10 @@ class Connections:
     def _close_idle(self) -> bool:
         if not self._idle:
             return False
-        oldest = next(iter(self._idle))
-        self.remove(oldest)
-        oldest.close()
+        candidates = [*islice(self._idle, MAX_CANDIDATES)]
+        closed = next((one for one in candidates if not one.has_input()), candidates[0])
+        self.remove(closed)
+        closed.close()
         _log.warning("idle connection closed", reason="too many connections")
         return True
 

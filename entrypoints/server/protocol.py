@@ -1,6 +1,7 @@
 """HTTP/1.1 by uvicorn and httptools, with bounds on what a client can make a process keep."""
 
 import asyncio
+import select
 from collections.abc import Callable
 from functools import partial
 from secrets import token_hex
@@ -196,6 +197,12 @@ class HardenedHttpProtocol(SequentialHttpProtocol):
         self.transport.write(head.encode() + problem)
 
     # The end of a connection
+
+    def has_input(self) -> bool:
+        """Whether something has arrived that the event loop has not read yet."""
+        readable = select.poll()
+        readable.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(readable.poll(0))
 
     def close(self) -> None:
         """Sends what was written, if the client reads it in time."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -298,6 +299,21 @@ async def test_the_connection_that_was_idle_for_longest_makes_room() -> None:
                 assert b"200 OK" in await one[0].readuntil(b"\r\n\r\n")
         for _, one_writer in [*clients, (reader, writer)]:
             one_writer.close()
+
+
+async def test_a_connection_whose_request_has_just_arrived_does_not_make_room() -> None:
+    """A busy event loop may not have read it yet."""
+    async with serving(respond, limits=Limits(connections=2, per_address=9)) as server:
+        clients = [await server.connect() for _ in range(2)]
+        await until(lambda: len(server.protocols) == 2)
+        longest = next(iter(server.connections._idle)).client
+        sending, other = sorted(clients, key=lambda one: one[1].get_extra_info("sockname") != longest)
+        os.write(sending[1].get_extra_info("socket").fileno(), GET)
+        assert server.connections._close_idle()
+        assert await read(other[0]) == b""
+        async with asyncio.timeout(TIMEOUT):
+            assert b"200 OK" in await sending[0].readuntil(b"\r\n\r\n")
+        sending[1].close()
 
 
 async def test_connections_that_left_are_not_counted() -> None:
