@@ -254,6 +254,15 @@ async def test_a_task_is_missing_only_where_none_is_stored(
         assert watched.take() == statements
 
 
+async def test_a_task_that_was_removed_here_is_forgotten(tasks: PostgresTaskRepository, watched: WatchedPool) -> None:
+    task = await remembered(tasks, MILK)
+    await tasks.remove(ALICE, task.id)
+    watched.take()
+    with pytest.raises(TaskNotFound):
+        await tasks.update(ALICE, task.id, lambda task: task.toggle(LATER))
+    assert watched.take() == ["GET"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -370,17 +379,27 @@ def test_what_is_forgotten_is_forgotten_alone() -> None:
 
 
 def test_what_is_forgotten_does_not_come_back() -> None:
-    states = states_of(LITTLE)
+    states = states_of(1200)  # bytes: a generation is too small for two owners with a task each
     states.note_changed(ALICE, task(1))
     states.note_changed(BOB, task(2, BOB))
     assert ALICE not in states._newer
     states.forget(ALICE, TaskId(1))
+    assert ALICE in states._older
     assert states.get(ALICE, TaskId(1)) is None
     states = states_of()
     states.note_changed(ALICE, task(1))
     states.note_read(ALICE, [task(1, version=1)])
     states.forget(ALICE, TaskId(1))
     assert states.get(ALICE, TaskId(1)) is None
+
+
+def test_a_task_that_is_too_large_pushes_out_nothing_but_its_earlier_state() -> None:
+    states = states_of()
+    states.note_changed(ALICE, task(1))
+    states.note_changed(ALICE, task(2))
+    states.note_changed(ALICE, task(1, description="😀" * Description.LONGEST))
+    assert states.get(ALICE, TaskId(1)) is None
+    assert known(states, task(2)) == [True]
 
 
 def test_what_is_read_first_after_a_write_of_its_owner_is_remembered() -> None:
