@@ -54,8 +54,9 @@ class RememberedStates:
 
     def note_changed(self, owner: UserId, task: Task) -> None:
         """As this process has just stored it."""
-        self._keep(owner, _encoded(task) + _without(self._of(owner), task.id))
-        self._expect_read(owner)
+        if self._generation_size:
+            self._keep(owner, _encoded(task) + _without(self._of(owner), task.id))
+            self._expect_read(owner)
 
     def note_read(self, owner: UserId, tasks: Sequence[Task]) -> None:
         """As they are stored now. What is read first after a write of the owner is remembered: tasks are read far more
